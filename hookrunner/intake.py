@@ -1,0 +1,214 @@
+"""The first half of a run's life: a delivery is believed, understood, judged and recorded.
+
+    route -> authenticate -> parse -> of interest? -> fits? -> journal.record
+
+The order is the security model. Nobody parses a body before its signature is checked,
+because parsers are where hostile bytes do their harm; and nobody is told 2xx before the
+journal has the run, because then we could lose it. Nothing here knows of HTTP servers,
+scripts or SQL.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlencode
+
+from hookrunner import payload, route, template, units
+from hookrunner.auth import authenticate
+from hookrunner.config import Config
+from hookrunner.log import Log
+from hookrunner.model import (
+    Delivery,
+    Facts,
+    Hook,
+    JournalUnavailable,
+    Json,
+    Misfit,
+    NewRun,
+    Refused,
+    Verified,
+)
+from hookrunner.payload import Payload
+from hookrunner.seams import Journal
+
+SOON = {"Retry-After": "10"}
+LATER = {"Retry-After": "60"}
+
+ALWAYS_SECRET = frozenset({"authorization", "proxy-authorization", "cookie"})
+"""Headers that are kept from journal and script whatever the hook's scheme is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A run that will happen."""
+
+    run_id: str
+    hook: Hook
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A delivery that the hook's `when` has no interest in; it makes no run."""
+
+    hook: Hook
+
+
+class Intake:
+    """Makes runs. `config` may be replaced at any time; a delivery sees one or the other."""
+
+    def __init__(self, config: Config, journal: Journal, log: Log) -> None:
+        self.config = config
+        self.journal = journal
+        self.log = log
+        self.stopping = False
+
+    def accept(self, delivery: Delivery) -> Accepted | Ignored:
+        """Record a run for the delivery, or raise Refused."""
+        hook, params = find_hook(delivery, self.config.hooks)
+        self._admit(hook, delivery)
+        verified = authenticate(hook.auth, delivery, time.time())
+        parsed = parse(hook, delivery)
+        if not of_interest(hook, delivery, parsed.value):
+            self.log.info(f"ignored {delivery.method} {hook.path}: 'when' is not met")
+            return Ignored(hook)
+        check(hook, delivery, params, parsed)
+        run_id = self._record(new_run(hook, delivery, params, verified))
+        self.log.info(
+            f"{run_id} {hook.path} accepted from {delivery.remote_addr}",
+            run=run_id,
+            hook=hook.path,
+            address=delivery.remote_addr,
+        )
+        return Accepted(run_id, hook)
+
+    def _admit(self, hook: Hook, delivery: Delivery) -> None:
+        if self.stopping:
+            raise Refused(503, "stopping; try again soon", headers=SOON)
+        if hook.missing:
+            names = ", ".join(hook.missing)
+            raise Refused(
+                503, "this hook is switched off", f"switched off: {names} not set", headers=LATER
+            )
+        if len(delivery.body) > hook.max_body:
+            raise Refused(413, f"the body is larger than {units.show_size(hook.max_body)}")
+
+    def _record(self, new: NewRun) -> str:
+        try:
+            return self.journal.record(new)
+        except JournalUnavailable as error:
+            raise Refused(
+                503, "not recorded; try again soon", f"the journal is unavailable: {error}",
+                headers=SOON,
+            ) from None  # fmt: skip
+
+
+def find_hook(delivery: Delivery, hooks: Mapping[str, Hook]) -> tuple[Hook, dict[str, str]]:
+    """The hook of the delivery's path and method. Raises Refused(400, 404, 405)."""
+    if any(ord(character) < 32 or ord(character) == 127 for character in delivery.path):
+        raise Refused(400, "the path holds a control character")
+    found = route.find(delivery.path, hooks)
+    if found is None:
+        raise Refused(404, "there is no such hook")
+    hook, params = found
+    if delivery.method not in hook.methods:
+        allowed = ", ".join(hook.methods)
+        raise Refused(405, f"use {allowed}", headers={"Allow": allowed})
+    return hook, params
+
+
+def parse(hook: Hook, delivery: Delivery) -> Payload:
+    """The delivery's payload, its uploads not yet in any folder. Raises Refused(400, 415)."""
+    return payload.parse(
+        delivery.method,
+        delivery.content_type,
+        public_query(hook, delivery.query),
+        delivery.body,
+        hook.schema,
+        "",
+    )
+
+
+def of_interest(hook: Hook, delivery: Delivery, value: Json) -> bool:
+    """True if the hook's `when` is met, or there is none."""
+    if hook.when is None:
+        return True
+    seen = {
+        "method": delivery.method,
+        "path": delivery.path,
+        "query": payload.query_fields(public_query(hook, delivery.query)),
+        "headers": public_headers(hook, delivery.headers),
+        "payload": value,
+    }
+    return not hook.when.misfits(seen)
+
+
+def check(hook: Hook, delivery: Delivery, params: Mapping[str, str], parsed: Payload) -> None:
+    """Raise Refused(422) if the payload does not fit, or could not be handed to the script."""
+    errors = hook.schema.misfits(parsed.value) if hook.schema else []
+    if not errors:
+        errors = _unfit_texts(hook, facts(hook, delivery, params, parsed.value))
+    if errors:
+        places = "; ".join(f"{error.pointer or '(whole)'}: {error.rule}" for error in errors[:5])
+        raise Refused(
+            422,
+            "the payload does not fit",
+            f"the payload does not fit the schema: {places}",
+            errors=errors,
+        )
+
+
+def facts(hook: Hook, delivery: Delivery, params: Mapping[str, str], value: Json) -> Facts:
+    """What the hook's templates may speak of."""
+    query = payload.query_fields(public_query(hook, delivery.query))
+    return Facts(value, query, public_headers(hook, delivery.headers), params)
+
+
+def _unfit_texts(hook: Hook, known: Facts) -> list[Misfit]:
+    """Texts for the script that no operating system would pass on: better said now than later."""
+    named = [(f"args {n}", arg) for n, arg in enumerate(hook.args, 1)]
+    named += [(f"env {name}", text) for name, text in hook.env.items()]
+    errors = []
+    for name, text in named:
+        filled = text.fill(known)
+        if "\0" in filled:
+            errors.append(Misfit("", f"{name} would hold a NUL character", name))
+        elif len(filled.encode("utf-8", "replace")) + len(name) > template.LONGEST:
+            errors.append(Misfit("", f"{name} would be longer than 128KB", name))
+    return errors
+
+
+def new_run(
+    hook: Hook, delivery: Delivery, params: Mapping[str, str], verified: Verified
+) -> NewRun:
+    """All that is kept of a delivery, without credentials."""
+    return NewRun(
+        hook=hook.path,
+        method=delivery.method,
+        path=delivery.path,
+        params=params,
+        query=public_query(hook, delivery.query),
+        headers=public_headers(hook, delivery.headers),
+        content_type=delivery.content_type,
+        body=delivery.body,
+        remote_addr=delivery.remote_addr,
+        delivery_id=verified.delivery_id,
+        event=verified.event,
+    )
+
+
+def public_headers(hook: Hook, headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers without those that prove who the sender is."""
+    hidden = ALWAYS_SECRET.union(*(scheme.credential_headers for scheme in hook.auth))
+    return {name: value for name, value in headers.items() if name not in hidden}
+
+
+def public_query(hook: Hook, query: str) -> str:
+    """The query without the fields that prove who the sender is."""
+    hidden: frozenset[str] = frozenset().union(*(s.credential_fields for s in hook.auth))
+    if not hidden or not query:
+        return query
+    fields = parse_qsl(query, keep_blank_values=True, errors="surrogateescape")
+    kept = [(name, value) for name, value in fields if name not in hidden]
+    return urlencode(kept, errors="surrogateescape")

@@ -1,0 +1,42 @@
+"""What is kept of a script's output: the head and the tail, and a line between them."""
+
+from __future__ import annotations
+
+from collections import deque
+
+
+class Capture:
+    """Takes any amount of output and keeps at most about `limit` bytes of it."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.head = bytearray()
+        self.tail: deque[bytes] = deque()
+        self.tail_size = 0
+        self.left_out = 0
+
+    def add(self, data: bytes) -> None:
+        """Take some more."""
+        room = self.limit // 2 - len(self.head)
+        if room > 0:
+            self.head += data[:room]
+            data = data[room:]
+        if not data:
+            return
+        self.tail.append(data)
+        self.tail_size += len(data)
+        while self.tail_size - len(self.tail[0]) >= self.limit - self.limit // 2:
+            dropped = len(self.tail.popleft())
+            self.tail_size -= dropped
+            self.left_out += dropped
+
+    def result(self) -> bytes:
+        """What was kept; where the middle is missing, a line says how much."""
+        tail = b"".join(self.tail)
+        over = len(tail) - (self.limit - self.limit // 2)
+        if over > 0:
+            tail = tail[over:]
+        left_out = self.left_out + max(over, 0)
+        if not left_out:
+            return bytes(self.head) + tail
+        return bytes(self.head) + b"\n[... %d bytes left out ...]\n" % left_out + tail

@@ -1,0 +1,301 @@
+"""The nouns: what a hook, a delivery, a run and an outcome are, and how a run may move.
+
+Everything else in the program imports this module and this module imports nothing of
+ours. All values are frozen; what must change (the journal, the launchers) is not here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+Json = Any
+"""A value that `json` reads or writes: what a payload is once it is parsed."""
+
+
+class State(StrEnum):
+    """Where a run stands. A queued run may be due later (a retry waits like that)."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+MOVES: Mapping[State, frozenset[State]] = {
+    State.QUEUED: frozenset({State.RUNNING, State.FAILED, State.CANCELLED}),
+    State.RUNNING: frozenset({State.QUEUED, State.SUCCEEDED, State.FAILED, State.CANCELLED}),
+    State.SUCCEEDED: frozenset(),
+    State.FAILED: frozenset(),
+    State.CANCELLED: frozenset(),
+}
+"""The moves a run may make; a state with none is the end of it."""
+
+ENDED = frozenset(state for state, moves in MOVES.items() if not moves)
+
+
+class Why(StrEnum):
+    """What ended an attempt that did not succeed."""
+
+    EXIT = "exit"
+    SIGNAL = "signal"
+    TIMEOUT = "timeout"
+    INTERRUPTED = "interrupted"
+    LOST_HOOK = "lost hook"
+    NOT_STARTED = "not started"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One HTTP request to a hook, before anything in it has been believed.
+
+    `path` is percent-decoded, `query` is not; header names are lower case.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+    remote_addr: str
+
+    @property
+    def content_type(self) -> str:
+        return self.headers.get("content-type", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a scheme vouches for: who it was, and the sender's own name for the delivery."""
+
+    scheme: str
+    delivery_id: str = ""
+    event: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why a scheme does not believe a delivery; for the log only."""
+
+    why: str
+
+
+class Scheme(Protocol):
+    """One way of proving who sent a delivery."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def patience(self) -> float:
+        """Seconds its sender waits for an answer before it gives up."""
+
+    @property
+    def signs_body(self) -> bool:
+        """True if it vouches for the body and for nothing else, a query least of all."""
+
+    @property
+    def challenge(self) -> str:
+        """The WWW-Authenticate value of a refusal (RFC 9110 §11.6.1)."""
+
+    @property
+    def credential_headers(self) -> frozenset[str]:
+        """Headers that carry the proof: kept from journal and script. Lower case."""
+
+    @property
+    def credential_fields(self) -> frozenset[str]:
+        """Query fields that carry the proof, kept away likewise."""
+
+    def verify(self, delivery: Delivery, now: float) -> Verified | Rejection:
+        """Check the raw bytes; `now` is Unix time in seconds. Never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """One place where a payload does not fit its schema."""
+
+    pointer: str
+    detail: str
+    rule: str
+    """The schema keyword that failed: safe to log, where `detail` may quote the payload."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The types that a schema takes for a value, and for its items; empty: any."""
+
+    types: frozenset[str] = frozenset()
+    items: frozenset[str] = frozenset()
+
+
+class Shape(Protocol):
+    """A compiled JSON Schema."""
+
+    def misfits(self, value: Json) -> list[Misfit]:
+        """Every place where `value` does not fit; empty if it does."""
+
+    def wanted(self, name: str) -> Wanted:
+        """The JSON types that the schema takes for a property of the payload."""
+
+
+class Template(Protocol):
+    """A text of hooks.yaml with `{payload:/pointer}` and the like in it."""
+
+    def fill(self, facts: Facts) -> str:
+        """The text with everything filled in; what is absent becomes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a template may speak of."""
+
+    payload: Json
+    query: Mapping[str, Json]
+    headers: Mapping[str, str]
+    params: Mapping[str, str]
+
+
+Mode = Literal["accepted", "status", "output"]
+
+
+@dataclass(frozen=True, slots=True)
+class Respond:
+    """How a hook answers its sender. `wait` is in seconds."""
+
+    mode: Mode = "status"
+    wait: float = 8.0
+    type: str = "text/plain; charset=utf-8"
+    headers: tuple[tuple[str, str], ...] = ()
+    exit_status: Mapping[int, int] = field(default_factory=dict)
+    redirect: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """One entry of hooks.yaml: a path, who may post to it, the script, and how patiently.
+
+    Times are in seconds, sizes in bytes. `missing` names the config vars that are not
+    set: a hook with any is switched off, and it alone.
+    """
+
+    path: str
+    script: Path
+    command: tuple[str, ...]
+    auth: tuple[Scheme, ...]
+    schema: Shape | None
+    methods: tuple[str, ...]
+    when: Shape | None
+    respond: Respond
+    timeout: float
+    args: tuple[Template, ...]
+    env: Mapping[str, Template]
+    pass_env: tuple[str, ...] | None
+    max_body: int
+    max_output: int
+    memory: int | None
+    shield: bool
+    line: int
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A delivery that was believed and fits: all the journal keeps of it.
+
+    Headers and query are without credentials.
+    """
+
+    hook: str
+    method: str
+    path: str
+    params: Mapping[str, str]
+    query: str
+    headers: Mapping[str, str]
+    content_type: str
+    body: bytes
+    remote_addr: str
+    delivery_id: str = ""
+    event: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An attempt's lease on a run, with everything needed to make the attempt."""
+
+    run_id: str
+    seq: int
+    attempt: int
+    new: NewRun
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended. `seconds` is how long the script took."""
+
+    state: State
+    why: Why | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    detail: str = ""
+    stdout: bytes = b""
+    stderr: bytes = b""
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        """A few words for a person: `exit 3`, `signal 9 (SIGKILL)`, `timed out`."""
+        return self.detail or (f"exit {self.exit_code}" if self.exit_code is not None else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What the journal says of a run. Times are Unix seconds."""
+
+    run_id: str
+    seq: int
+    hook: str
+    state: State
+    attempt: int
+    recorded_at: float
+    ended_at: float | None
+    outcome: Outcome | None
+    """How its last ended attempt went; None while none has."""
+
+
+class Refused(Exception):
+    """A delivery that makes no run. The caller reads `told`; only the log has `why`."""
+
+    def __init__(
+        self,
+        status: int,
+        told: str,
+        why: str = "",
+        *,
+        headers: Mapping[str, str] | None = None,
+        errors: Sequence[Misfit] = (),
+    ) -> None:
+        super().__init__(why or told)
+        self.status = status
+        self.told = told
+        self.why = why or told
+        self.headers = dict(headers or {})
+        self.errors = tuple(errors)
+
+
+class BadConfig(Exception):
+    """hooks.yaml cannot be used; `problems` has every complaint, a line each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+class Trouble(Exception):
+    """Something the user can mend; str() says what and how. The program exits 1."""
+
+
+class JournalUnavailable(Exception):
+    """The journal cannot take or give anything just now; str() says why, for the log."""

@@ -1,0 +1,274 @@
+"""A JSON Schema, compiled once: what a payload must look like, and what to say if it does not.
+
+Draft 2020-12 unless `$schema` names another. `format` is asserted. A `$ref` is resolved
+among the files of `schemas/` and nowhere else: the library would otherwise fetch it
+from the network or from any file, and would find a dangling one only at the first
+payload. Messages are bounded, because the library quotes the value that does not fit,
+and that may be the whole payload.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.validators import validator_for
+from referencing import Registry, Resource, Specification
+from referencing.exceptions import CannotDetermineSpecification, NoSuchResource, Unresolvable
+from referencing.jsonschema import DRAFT202012, specification_with
+
+from hookrunner import formats
+from hookrunner.model import Json, Misfit, Wanted
+
+if TYPE_CHECKING:
+    from referencing._core import Resolver
+
+MOST_ERRORS = 20
+LONGEST_DETAIL = 300
+LONGEST_VALUE = 60
+MOST_HOPS = 8
+HOME = "file:///"
+"""The address that files of `schemas/` have inside a registry; nothing is read from `/`."""
+
+
+class BadSchema(Exception):
+    """The schema cannot be used; str() says where and why."""
+
+
+def _checker() -> FormatChecker:
+    checker = FormatChecker(formats=())
+    for name in formats.CHECKS:
+        checker.checks(name)(lambda value, name=name: formats.fits(name, value))
+    return checker
+
+
+CHECKER = _checker()
+
+
+class Schema:
+    """A compiled schema; see the module for what it promises."""
+
+    def __init__(self, contents: Json, folder: Path, address: str = HOME) -> None:
+        """Compile `contents`; relative references are files of `folder`. Raises BadSchema."""
+        if not isinstance(contents, dict | bool):
+            raise BadSchema(f"a schema is a mapping or true/false, not {_brief(contents)}")
+        self.contents = contents
+        kind = _dialect(contents)
+        _check(kind, contents, "")
+        resource = Resource.from_contents(contents, default_specification=_specification(kind))
+        known = [(address, resource)]
+        if (own := resource.id()) is not None:
+            known.append((own, resource))
+        registry: Registry[Json] = Registry(retrieve=_Folder(folder).retrieve)  # type: ignore[call-arg]
+        registry = registry.with_resources(known)
+        self.resolver = registry.resolver().lookup(address).resolver
+        _follow_references(resource, self.resolver, kind)
+        # By reference, so that the validator's base is `address`: relative references
+        # then mean files of the folder, as they did in the line above.
+        self.validator = kind({"$ref": address}, registry=registry, format_checker=CHECKER)
+
+    def misfits(self, value: Json) -> list[Misfit]:
+        """Every place where `value` does not fit, at most twenty of them."""
+        errors: Iterator[ValidationError] = self.validator.iter_errors(value)
+        return [
+            Misfit(pointer(error.absolute_path), _detail(error), str(error.validator))
+            for error in islice(errors, MOST_ERRORS)
+        ]
+
+    def wanted(self, name: str) -> Wanted:
+        """The types that the schema's own `properties` (or those it refers to) take."""
+        types: set[str] = set()
+        items: set[str] = set()
+        for whole in _all_of(self.contents, self.resolver):
+            for part in _all_of_member(whole, "properties", name):
+                types |= _types(part.contents)
+                for item in _all_of_member(part, "items"):
+                    items |= _types(item.contents)
+        return Wanted(frozenset(types), frozenset(items))
+
+
+def from_file(path: Path, folder: Path) -> Schema:
+    """The schema in a file of `folder`. Raises BadSchema."""
+    return Schema(_read(path), folder, HOME + path.relative_to(folder).as_posix())
+
+
+def pointer(path: Any) -> str:
+    """RFC 6901: the place that a path of keys and indexes leads to."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+class _Folder:
+    """Finds the schemas that others refer to: by file name, or by their own `$id`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def retrieve(self, uri: str) -> Resource[Json]:
+        path = self._by_name(uri) if uri.startswith(HOME) else self._by_id(uri)
+        if path is None:
+            raise NoSuchResource(ref=uri)  # type: ignore[call-arg]
+        return Resource.from_contents(_read(path), default_specification=DRAFT202012)
+
+    def _by_name(self, uri: str) -> Path | None:
+        path = (self.folder / uri.removeprefix(HOME)).resolve()
+        return path if path.is_file() and path.is_relative_to(self.folder.resolve()) else None
+
+    def _by_id(self, uri: str) -> Path | None:
+        for path in sorted(self.folder.rglob("*.json")):
+            if _id(path) == uri:
+                return path
+        return None
+
+
+def _id(path: Path) -> str:
+    try:
+        contents = _read(path)
+    except BadSchema:
+        return ""  # not the one that is asked for; its own hook complains of it
+    return str(contents.get("$id", "")).rstrip("#") if isinstance(contents, dict) else ""
+
+
+def _read(path: Path) -> Json:
+    try:
+        return json.loads(path.read_bytes(), object_pairs_hook=_unique)
+    except _Twice as error:
+        raise BadSchema(f"{path.name}: the key {str(error)!r} stands twice in one object") from None
+    except OSError as error:
+        raise BadSchema(f"{path.name} cannot be read: {error.strerror}") from None
+    except (json.JSONDecodeError, RecursionError) as error:
+        line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        told = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+        raise BadSchema(f"{path.name}{line} is not JSON: {told}") from None
+    except UnicodeDecodeError:
+        raise BadSchema(f"{path.name} is not UTF-8; save it as UTF-8") from None
+
+
+def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _Twice(twice)
+    return found
+
+
+class _Twice(Exception):
+    """A key that stands twice in a JSON object; str() is the key."""
+
+
+def _dialect(contents: Json) -> Any:
+    named = contents.get("$schema") if isinstance(contents, dict) else None
+    if named is None:
+        return Draft202012Validator
+    found: Any = validator_for({"$schema": named}, default=None)  # type: ignore[arg-type]
+    kind = found if isinstance(named, str) else None
+    if kind is None:
+        raise BadSchema(
+            f"$schema {_brief(named)} is not a draft that is known here; "
+            "leave it out for draft 2020-12"
+        )
+    return kind
+
+
+def _specification(kind: Any) -> Specification[Json]:
+    return specification_with(kind.META_SCHEMA["$schema"], default=DRAFT202012)
+
+
+def _check(kind: Any, contents: Json, where: str) -> None:
+    try:
+        kind.check_schema(contents)
+    except SchemaError as error:
+        place = where + pointer(error.absolute_path)
+        raise BadSchema(f"{place or 'the schema'}: {_detail(error)}") from None
+    except RecursionError:
+        raise BadSchema(f"{where or 'the schema'} is nested too deeply") from None
+
+
+def _follow_references(resource: Resource[Json], resolver: Resolver[Json], kind: Any) -> None:
+    """Resolve every reference that can be reached; complain of the first that dangles."""
+    seen: set[int] = set()
+
+    def visit(resource: Resource[Json], resolver: Resolver[Json]) -> None:
+        if id(resource.contents) in seen:
+            return
+        seen.add(id(resource.contents))
+        contents = resource.contents
+        for keyword in ("$ref", "$dynamicRef", "$recursiveRef"):
+            if isinstance(contents, dict) and isinstance(contents.get(keyword), str):
+                refer(contents[keyword], resource, resolver)
+        for sub in resource.subresources():
+            visit(sub, resolver.in_subresource(sub))
+
+    def refer(ref: str, resource: Resource[Json], resolver: Resolver[Json]) -> None:
+        try:
+            found = resolver.lookup(ref)
+        except (Unresolvable, CannotDetermineSpecification) as error:
+            raise _dangling(ref, error) from None
+        _check(kind, found.contents, ref)
+        target = resource._specification.create_resource(found.contents)
+        visit(target, found.resolver)
+
+    try:
+        visit(resource, resolver)
+    except RecursionError:
+        raise BadSchema("the schema is nested too deeply") from None
+
+
+def _dangling(ref: str, error: BaseException) -> BadSchema:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, BadSchema):
+            return BadSchema(f"$ref {_brief(ref)}: {cause}")
+        cause = cause.__cause__
+    return BadSchema(f"$ref {_brief(ref)} leads nowhere; references stay inside schemas/")
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A schema inside the schema, with what its own references are relative to."""
+
+    contents: dict[str, Json]
+    resolver: Resolver[Json]
+
+
+def _all_of(contents: Json, resolver: Resolver[Json], depth: int = 0) -> Iterator[_Part]:
+    """The schemas that a value must fit all at once: this, what it refers to, `allOf`."""
+    if not isinstance(contents, dict) or depth > MOST_HOPS:
+        return
+    yield _Part(contents, resolver)
+    if isinstance(contents.get("$ref"), str):
+        found = resolver.lookup(contents["$ref"])
+        yield from _all_of(found.contents, found.resolver, depth + 1)
+    for part in contents.get("allOf", ()):
+        yield from _all_of(part, resolver, depth + 1)
+
+
+def _all_of_member(part: _Part, *keys: str) -> Iterator[_Part]:
+    contents: Json = part.contents
+    for key in keys:
+        contents = contents.get(key) if isinstance(contents, dict) else None
+    return _all_of(contents, part.resolver)
+
+
+def _types(contents: dict[str, Json]) -> set[str]:
+    named = contents.get("type", [])
+    return {named} if isinstance(named, str) else set(named)
+
+
+def _detail(error: ValidationError | SchemaError) -> str:
+    quoted = repr(error.instance)
+    told = error.message
+    if len(quoted) > LONGEST_VALUE:
+        told = told.replace(quoted, quoted[:LONGEST_VALUE] + "…")
+    return told if len(told) <= LONGEST_DETAIL else told[:LONGEST_DETAIL] + "…"
+
+
+def _brief(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "…"

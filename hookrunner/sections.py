@@ -1,0 +1,391 @@
+"""YAML read strictly, with the line of everything: what `config` is made from.
+
+Only plain kinds: text, whole and decimal numbers, true/false, nothing, lists, mappings.
+YAML 1.1's surprises (`on` is true, `012` is ten, `22:22` is 1342, a date is an object,
+the second of two equal keys wins, an alias bomb) are text or a complaint. Complaints
+are collected, never raised, so that all of them can be mended in one go.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import TypeVar, overload
+
+import yaml
+
+from hookrunner import units
+from hookrunner.model import Json
+
+T = TypeVar("T")
+
+LARGEST = 1024 * 1024
+DEEPEST = 50
+
+NULL = re.compile(r"~|null|Null|NULL|")
+TRUE = re.compile(r"true|True|TRUE")
+FALSE = re.compile(r"false|False|FALSE")
+WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
+DECIMAL = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\.[0-9]+(?:[eE][-+]?[0-9]{1,3})?")
+
+VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+
+
+@dataclass
+class Source:
+    """A file being read: its name, what is wrong with it, and the config vars it names."""
+
+    file: str
+    environ: Mapping[str, str]
+    problems: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    secret_names: set[str] = field(default_factory=set)
+
+    def complain(self, line: int, what: str) -> None:
+        """Note a problem; the same one twice (a default, read for each hook) is one."""
+        told = f"{self.file}:{line}: {what}"
+        if told not in self.problems:
+            self.problems.append(told)
+
+    def variable(self, name: str) -> str:
+        """A config var's value; the hook that needs an unset or empty one is switched off."""
+        value = self.environ.get(name, "")
+        if not value and name not in self.missing:
+            self.missing.append(name)
+        return value
+
+
+class Wrong(Exception):
+    """A value is not of the kind it should be; str() is the kind, `mend` what to write."""
+
+    def __init__(self, kind: str, mend: str = "") -> None:
+        super().__init__(kind)
+        self.mend = mend
+
+
+class Value:
+    """A YAML node: a value that knows its line and its name in the file."""
+
+    def __init__(self, node: yaml.Node, source: Source, title: str) -> None:
+        self.node = node
+        self.source = source
+        self.title = title
+
+    @property
+    def line(self) -> int:
+        return int(self.node.start_mark.line) + 1
+
+    @property
+    def plain(self) -> Json:
+        """The value as Python has it."""
+        return _plain(self.node)
+
+    def complain(self, what: str) -> None:
+        self.source.complain(self.line, what)
+
+    def read(self, reader: Callable[[Value], T]) -> T | None:
+        """What the reader makes of it; None, and a complaint, if it is of another kind."""
+        try:
+            return reader(self)
+        except Wrong as wrong:
+            mend = f"; {wrong.mend}" if wrong.mend else ""
+            self.complain(f"{self.title} must be {wrong}, not {show(self.plain)}{mend}")
+            return None
+
+    def items(self) -> list[Value]:
+        """The parts of a list."""
+        assert isinstance(self.node, yaml.SequenceNode)
+        return [Value(node, self.source, self.title) for node in self.node.value]
+
+    def section(self) -> Section:
+        """The mapping that it must be; an empty one, and a complaint, if it is not."""
+        if not isinstance(self.node, yaml.MappingNode):
+            self.complain(f"{self.title} must be a mapping, not {show(self.plain)}")
+            empty = yaml.MappingNode("", [], self.node.start_mark, self.node.end_mark)
+            return Section(Value(empty, self.source, self.title))
+        return Section(self)
+
+
+class Section:
+    """A mapping that hands out checked values and notes what was wrong.
+
+    Asking for a setting makes it known; what was never asked for is refused at the end.
+    """
+
+    def __init__(self, value: Value, fallback: Section | None = None) -> None:
+        self.value = value
+        self.fallback = fallback
+        self.known: list[str] = []
+        self.entries = self._entries()
+
+    def _entries(self) -> dict[str, tuple[Value, Value]]:
+        found: dict[str, tuple[Value, Value]] = {}
+        for key, node in self.value.node.value:
+            source = self.value.source
+            if not isinstance(key, yaml.ScalarNode):
+                source.complain(key.start_mark.line + 1, "a key must be text")
+                continue
+            if key.value in found:
+                first = found[key.value][0].line
+                source.complain(
+                    key.start_mark.line + 1,
+                    f"{key.value!r} stands here a second time; the first is on line {first}",
+                )
+                continue
+            found[key.value] = (Value(key, source, key.value), Value(node, source, key.value))
+        return found
+
+    @overload
+    def take(self, name: str, reader: Callable[[Value], T]) -> T | None: ...
+    @overload
+    def take(self, name: str, reader: Callable[[Value], T], default: T) -> T: ...
+    def take(self, name: str, reader: Callable[[Value], T], default: T | None = None) -> T | None:
+        """The setting as `reader` has it, or `default` if it is absent or wrong."""
+        found = self.find(name)
+        if found is None:
+            return default
+        value = found.read(reader)
+        return default if value is None else value
+
+    def require(self, name: str, reader: Callable[[Value], T], mend: str = "") -> T | None:
+        """The same for a setting that must be there; None, and a complaint, if it is not."""
+        found = self.find(name)
+        if found is None:
+            self.value.complain(f"{name!r} is missing{'; ' + mend if mend else ''}")
+            return None
+        return found.read(reader)
+
+    def find(self, name: str) -> Value | None:
+        """The setting's value, here or in the defaults."""
+        self.known.append(name)
+        if name in self.entries:
+            return self.entries[name][1]
+        if self.fallback and name in self.fallback.entries:
+            return self.fallback.entries[name][1]
+        return None
+
+    def pairs(self) -> Iterator[tuple[Value, Value]]:
+        """Every key and its value, in the order of the file."""
+        return iter(self.entries.values())
+
+    def refuse_leftovers(self, known: list[str] | None = None) -> None:
+        """Complain of every setting that nobody asked for."""
+        names = known or self.known
+        for name, (key, _) in self.entries.items():
+            if name not in names:
+                near = get_close_matches(name, names, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                key.complain(f"unknown setting {name!r}{hint}")
+
+
+def compose(data: bytes, source: Source) -> Value | None:
+    """The file's one document; None, and a complaint, if there is none to be had."""
+    text = _decode(data, source)
+    if text is None:
+        return None
+    try:
+        if not _plain_only(text, source):
+            return None
+        node = yaml.compose(text, yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        source.complain((mark.line if mark else 0) + 1, _told(error, text))
+        return None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        source.complain(line, f"the character U+{ord(text[error.position]):04X} is not allowed")
+        return None
+    if node is None:
+        source.complain(1, "the file is empty; a hook is a key that begins with '/'")
+        return None
+    return Value(node, source, source.file)
+
+
+def _decode(data: bytes, source: Source) -> str | None:
+    if len(data) > LARGEST:
+        source.complain(1, f"larger than {units.show_size(LARGEST)}; is this the right file?")
+        return None
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        source.complain(1, "the file is UTF-16; save it as UTF-8")
+        return None
+    try:
+        return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        source.complain(line, "the file is not UTF-8; save it as UTF-8")
+        return None
+
+
+def _plain_only(text: str, source: Source) -> bool:
+    """Complain of what only YAML's cleverer half has, before it is built."""
+    before = len(source.problems)
+    depth = documents = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        if isinstance(event, yaml.AliasEvent):
+            source.complain(
+                line, f"the alias *{event.anchor} is not taken; write it out, or use defaults:"
+            )
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            source.complain(line, f"the tag {tag!r} is not taken; only plain YAML is")
+        if isinstance(event, yaml.DocumentStartEvent):
+            documents += 1
+        if documents == 2:
+            source.complain(line, "a second document begins here; keep to one")
+            return False
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            source.complain(line, f"nested more than {DEEPEST} deep")
+            return False
+    return len(source.problems) == before
+
+
+def _told(error: yaml.MarkedYAMLError, text: str) -> str:
+    mark = error.problem_mark
+    lines = text.splitlines()
+    here = lines[mark.line] if mark and mark.line < len(lines) else ""
+    if "\t" in here and ("\\t" in (error.problem or "") or here.lstrip(" ").startswith("\t")):
+        return "a tab where YAML wants spaces; indent with spaces"
+    told = error.problem or error.context or "cannot be read"
+    return f"this is not YAML: {told}"
+
+
+def _plain(node: yaml.Node) -> Json:
+    if isinstance(node, yaml.MappingNode):
+        return {
+            key.value if isinstance(key, yaml.ScalarNode) else str(_plain(key)): _plain(value)
+            for key, value in node.value
+        }
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(item) for item in node.value]
+    text = str(node.value)
+    quoted = isinstance(node, yaml.ScalarNode) and node.style
+    return text if quoted else _scalar(text)
+
+
+def _scalar(text: str) -> Json:
+    if NULL.fullmatch(text):
+        return None
+    if TRUE.fullmatch(text):
+        return True
+    if FALSE.fullmatch(text):
+        return False
+    if WHOLE.fullmatch(text):
+        return int(text)
+    if DECIMAL.fullmatch(text):
+        return float(text)
+    return text
+
+
+def show(value: Json) -> str:
+    """A value in a complaint: short, and as the file's author would say it."""
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:60] + "…"
+
+
+# --- readers: each takes a Value and returns what it means, or raises Wrong
+
+
+def text(value: Value) -> str:
+    found = value.plain
+    if not isinstance(found, str) or not found:
+        mend = f"quote it: {str(found)!r}" if isinstance(found, int | float) else ""
+        raise Wrong("text", mend)
+    return found
+
+
+def flag(value: Value) -> bool:
+    found = value.plain
+    if not isinstance(found, bool):
+        raise Wrong("true or false")
+    return found
+
+
+def whole(least: int, most: int) -> Callable[[Value], int]:
+    def read(value: Value) -> int:
+        found = value.plain
+        if type(found) is not int or not least <= found <= most:
+            raise Wrong(f"a whole number from {least} to {most}")
+        return found
+
+    return read
+
+
+def duration(value: Value) -> float:
+    """Seconds."""
+    found = value.plain
+    try:
+        seconds = units.duration(found) if isinstance(found, str) else 0.0
+    except ValueError:
+        seconds = 0.0
+    if not seconds:
+        mend = f"write {found}s for seconds" if type(found) is int and found > 0 else ""
+        raise Wrong("a duration such as 30s, 5m, 2h or 7d", mend)
+    return seconds
+
+
+def size(value: Value) -> int:
+    """Bytes."""
+    found = value.plain
+    try:
+        count = units.size(found) if isinstance(found, str) else 0
+    except ValueError:
+        count = 0
+    if not count:
+        mend = f"write {found}B for bytes" if type(found) is int and found > 0 else ""
+        raise Wrong("a size such as 512KB or 1MB", mend)
+    return count
+
+
+def one_of(*choices: str) -> Callable[[Value], str]:
+    def read(value: Value) -> str:
+        found = value.plain
+        if found not in choices:
+            near = get_close_matches(str(found), choices, n=1)
+            raise Wrong(_either(choices), f"did you mean {near[0]!r}?" if near else "")
+        return str(found)
+
+    return read
+
+
+def list_of(reader: Callable[[Value], T], kind: str) -> Callable[[Value], tuple[T, ...]]:
+    """A list whose parts `reader` takes; `kind` names the whole, such as `a list of texts`."""
+
+    def read(value: Value) -> tuple[T, ...]:
+        if not isinstance(value.plain, list):
+            raise Wrong(kind)
+        return tuple(found for item in value.items() if (found := item.read(reader)) is not None)
+
+    return read
+
+
+def secrets(value: Value) -> tuple[str, ...]:
+    """The secrets that `$NAME`, or a list of them, stands for. Never quotes the value."""
+    if isinstance(value.plain, list) and value.plain:
+        return tuple(secret for item in value.items() for secret in secrets(item))
+    found = VARIABLE.fullmatch(value.plain) if isinstance(value.plain, str) else None
+    if found is None:
+        value.complain(
+            f"{value.title} must be a config var such as $MY_SECRET, not the secret itself; "
+            "set it with 'heroku config:set MY_SECRET=…', or in .env on your own machine"
+        )
+        return ()
+    value.source.secret_names.add(found[1])
+    secret = value.source.variable(found[1])
+    return (secret,) if secret else ()
+
+
+def _either(choices: tuple[str, ...]) -> str:
+    return ", ".join(choices[:-1]) + f" or {choices[-1]}" if len(choices) > 1 else choices[0]
