@@ -1,15 +1,19 @@
 # Two commands, each from nothing but Python 3.11 or newer and make:
 #   make run    start the server with hooks.yaml on port 5000 (or $PORT)
 #   make test   lint, types and every test
+# and `make check`, which says what is wrong with hooks.yaml; `make bench`, which measures.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test bench clean
+.PHONY: run check test bench clean
 
 run: $(VENV)/.run
 	PORT=$${PORT:-5000} exec $(BIN)/python runner.py
+
+check: $(VENV)/.run
+	@$(BIN)/python runner.py check
 
 test: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -2,6 +2,9 @@
 
 import sys
 
+if sys.version_info < (3, 11):  # noqa: UP036 (an older Python is to be told so)
+    sys.exit("hookrunner needs Python 3.11 or newer; this is " + sys.version.split()[0])
+
 from hookrunner.cli import main
 
 if __name__ == "__main__":

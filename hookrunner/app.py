@@ -9,6 +9,7 @@ So its event loop is run here, and the stop is ours.
 from __future__ import annotations
 
 import ctypes
+import errno
 import logging
 import resource
 import signal
@@ -29,7 +30,7 @@ from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher
 
 from hookrunner import VERSION
-from hookrunner.config import Config, load
+from hookrunner.config import Config, load, switched_off
 from hookrunner.intake import Intake
 from hookrunner.journal.sqlite import SqliteJournal
 from hookrunner.launch.process import ProcessLauncher
@@ -85,7 +86,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
-        if error.errno == 98:
+        if error.errno == errno.EADDRINUSE:
             raise Trouble(
                 f"port {port} is taken; choose another with --port {port + 1}, "
                 "or stop the program that has it"
@@ -184,7 +185,7 @@ class _Program:
             if not self._join(begun + grace * 23 / 26):
                 self.launcher.kill()
                 self.workers.join(2.0)
-        self.journal.wake()
+        self.journal.wake_senders()
         self.settled.set()
         self.server.pull_trigger()
 
@@ -275,8 +276,10 @@ def _problem_task(log: Log) -> type:
     class ProblemTask(ErrorTask):  # type: ignore[misc]
         def execute(self) -> None:
             error = self.request.error
-            answer = problem(Refused(error.code, error.body))
-            log.info(f"refused: {error.reason}: {error.body} ({error.code})", status=error.code)
+            # waitress quotes the offending line, which may be a credential's.
+            told = error.body.partition('"')[0].strip()
+            answer = problem(Refused(error.code, told))
+            log.info(f"refused: {error.reason}: {told} ({error.code})", status=error.code)
             self.status = f"{error.code} {error.reason}"
             self.response_headers.extend(answer.headers.items())
             self.set_close_on_finish()
@@ -284,19 +287,6 @@ def _problem_task(log: Log) -> type:
             self.write(answer.body)
 
     return ProblemTask
-
-
-def switched_off(config: Config, *, on_dyno: bool) -> list[str]:
-    """For each hook that lacks a config var, a line with the command that sets it."""
-    lines = []
-    for hook in config.hooks.values():
-        for name in hook.missing:
-            value = "$(openssl rand -hex 32)" if name in config.secret_names else "…"
-            command = (
-                f"heroku config:set {name}={value}" if on_dyno else f'echo "{name}={value}" >> .env'
-            )
-            lines.append(f"{hook.path} is switched off: {name} is not set; set it: {command}")
-    return lines
 
 
 def networks(text: str) -> Networks:

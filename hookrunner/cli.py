@@ -46,6 +46,11 @@ def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
     except Trouble as error:
         _complain([str(error)])
         return 1
+    except ModuleNotFoundError as error:
+        _complain(
+            [f"{error.name} is not installed; pip install -r requirements.txt, or use make run"]
+        )
+        return 1
     except KeyboardInterrupt:
         return 1
     except Exception:
@@ -63,7 +68,7 @@ def serve(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     port = _number(arguments.port, environ, "PORT", 5000, 0, 65535)
     settings = app.Settings(
         config=config,
-        data=Path(arguments.data or environ.get("DATA_DIR") or config.parent / "var"),
+        data=Path(arguments.data or environ.get("DATA_DIR") or config.parent / "var").resolve(),
         # Whoever sets PORT is a platform that wants to reach it from outside.
         host=arguments.host or environ.get("HOST") or ("0.0.0.0" if "PORT" in environ else LOCAL),
         port=port,
@@ -80,8 +85,7 @@ def serve(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 def check(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Say what is wrong with hooks.yaml, or show its hooks."""
-    from hookrunner.app import switched_off
-    from hookrunner.config import load
+    from hookrunner.config import load, switched_off
 
     config = load(_config(arguments, environ), environ)
     rows: list[tuple[str, ...]] = [

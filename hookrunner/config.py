@@ -103,6 +103,19 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     )
 
 
+def switched_off(config: Config, *, on_dyno: bool) -> list[str]:
+    """For each hook that lacks a config var, a line with the command that sets it."""
+    lines = []
+    for hook in config.hooks.values():
+        for name in hook.missing:
+            value = "$(openssl rand -hex 32)" if name in config.secret_names else "…"
+            command = (
+                f"heroku config:set {name}={value}" if on_dyno else f'echo "{name}={value}" >> .env'
+            )
+            lines.append(f"{hook.path} is switched off: {name} is not set; set it: {command}")
+    return lines
+
+
 def _read(path: Path, source: Source) -> bytes:
     try:
         return path.read_bytes()
@@ -152,6 +165,8 @@ def _read_hooks(data: bytes, source: Source, root: Path) -> dict[str, Hook]:
     for key, value in section.pairs():
         if key.title.startswith("/"):
             _check_path(key, hooks)
+            if not value.is_mapping():
+                continue
             source.missing = []
             hook = _HookReader(key, value, fallback, root)
             hooks[key.title] = hook.read()
@@ -194,7 +209,7 @@ class _HookReader:
     def __init__(self, key: Value, value: Value, fallback: Section | None, root: Path) -> None:
         self.key = key
         self.root = root
-        self.section = Section(value.section().value, fallback)
+        self.section = Section(value, fallback, key)
         self.params = route.params(key.title)
         self.passed: dict[str, Value] = {}
 

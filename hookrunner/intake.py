@@ -147,16 +147,14 @@ def of_interest(hook: Hook, delivery: Delivery, value: Json) -> bool:
 def check(hook: Hook, delivery: Delivery, params: Mapping[str, str], parsed: Payload) -> None:
     """Raise Refused(422) if the payload does not fit, or could not be handed to the script."""
     errors = hook.schema.misfits(parsed.value) if hook.schema else []
-    if not errors:
-        errors = _unfit_texts(hook, facts(hook, delivery, params, parsed.value))
     if errors:
         places = "; ".join(f"{error.pointer or '(whole)'}: {error.rule}" for error in errors[:5])
-        raise Refused(
-            422,
-            "the payload does not fit",
-            f"the payload does not fit the schema: {places}",
-            errors=errors,
-        )
+        why = f"the payload does not fit the schema: {places}"
+        raise Refused(422, "the payload does not fit", why, errors=errors)
+    errors = _unfit_texts(hook, facts(hook, delivery, params, parsed.value))
+    if errors:
+        why = "; ".join(error.detail for error in errors[:5])
+        raise Refused(422, "the payload does not fit", why, errors=errors)
 
 
 def facts(hook: Hook, delivery: Delivery, params: Mapping[str, str], value: Json) -> Facts:

@@ -16,7 +16,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Protocol
@@ -28,12 +28,14 @@ Stream = Literal["out", "err"]
 ROOM = 8 * 1024 * 1024
 """Bytes that may wait for a slow stdout before script lines are dropped."""
 
-PIECE = {"text": 9_000, "logfmt": 4_400, "json": 4_400}
-"""Bytes of a message in one line. Quoting may double it, and a prefix comes on top:
-Heroku cuts lines at 10,000 bytes wherever that falls."""
+PIECE = {"text": 9_000, "logfmt": 8_000, "json": 8_000}
+"""Bytes of a message in one line, as it is written there. The prefix and the fields come
+on top; Heroku cuts lines at 10,000 bytes wherever that falls."""
 
 HELD = 64 * 1024
 """An output line without an end is logged in pieces once it is this long."""
+
+SHORTEST_LINE = 6
 
 MARK: Mapping[Stream, str] = {"out": "|", "err": "!"}
 
@@ -54,6 +56,24 @@ class Masker:
 
     def __call__(self, text: bytes) -> bytes:
         return self.pattern.sub(b"****", text) if self.pattern else text
+
+    def cut(self, text: bytes) -> tuple[bytes, bytes]:
+        """Most of the text, masked, and an unmasked rest that goes before what comes next.
+
+        The rest begins where a secret might begin whose end is still to come: cut
+        anywhere else, a secret could be logged in two halves.
+        """
+        end = len(text) - self.longest
+        while end > 0 and text[end] & 0xC0 == 0x80:  # not inside a character
+            end -= 1
+        masked, done = [], 0
+        for found in self.pattern.finditer(text) if self.pattern else ():
+            if found.start() >= end:
+                break
+            masked += [text[done : found.start()], b"****"]
+            done = found.end()
+        end = max(end, done)
+        return b"".join([*masked, text[done:end]]), text[end:]
 
 
 class Log:
@@ -122,6 +142,10 @@ class Log:
         head = f"{run_id} {hook} {MARK[stream]} "
         self._put(self._line("info", head, text, fields))
 
+    def pieces(self, text: str) -> list[str]:
+        """The text in parts that each fit a line of this log's form."""
+        return pieces(text, PIECE[self.form], WEIGH[self.form])
+
     def drop(self, lines: int) -> None:
         """Count script lines that nobody will see."""
         with self._changed:
@@ -137,7 +161,7 @@ class Log:
             for name, value in fields.items()
         }
         head = "" if level == "info" else f"{level}: "
-        self._put(self._line(level, head, pieces(text, PIECE[self.form])[0], clean))
+        self._put(self._line(level, head, self.pieces(text)[0], clean))
 
     def _line(self, level: str, head: str, text: str, fields: Mapping[str, object]) -> bytes:
         stamp = _now() if self.stamped else ""
@@ -208,12 +232,8 @@ class ScriptLog:
         for line in lines:
             self._line(stream, line, more=False)
         if len(rest) > HELD:
-            # Masked before it is cut, and the end held back: a secret that lies across
-            # the cut would otherwise be logged in two halves.
-            rest = self.log.mask(rest)
-            keep = self.log.mask.longest
-            self._line(stream, rest[:-keep], more=True)
-            rest = rest[-keep:]
+            begin, rest = self.log.mask.cut(rest)
+            self._line(stream, begin, more=True)
         self.held[stream] = rest
 
     def end(self) -> None:
@@ -228,7 +248,7 @@ class ScriptLog:
             self.log.drop(1)
             return
         text = printable(self.log.mask(line.removesuffix(b"\r")))
-        parts = pieces(text, PIECE[self.log.form])
+        parts = self.log.pieces(text)
         for number, part in enumerate(parts):
             begun = "…" if number or self.cut[stream] else ""
             open_ended = "…" if more or number + 1 < len(parts) else ""
@@ -242,19 +262,37 @@ def printable(text: bytes) -> str:
     return CONTROL.sub(lambda found: found[1] or _escape(found[0]), decoded)
 
 
-def pieces(text: str, limit: int) -> list[str]:
-    """The text in parts of at most `limit` bytes of UTF-8; at least one part."""
-    data = text.encode("utf-8", "backslashreplace")
-    if len(data) <= limit:
-        return [text]
+def pieces(text: str, limit: int, weigh: Callable[[str], int] | None = None) -> list[str]:
+    """The text in parts that each weigh at most `limit`; at least one part.
+
+    Weight is bytes of UTF-8 unless `weigh` says otherwise. A colour sequence stays whole.
+    """
+    weigh = weigh or _bytes
     parts = []
-    while data:
-        end = min(limit, len(data))
-        while end < len(data) and data[end] & 0xC0 == 0x80:  # not inside a character
-            end -= 1
-        parts.append(data[:end].decode("utf-8", "backslashreplace"))
-        data = data[end:]
-    return parts
+    while weigh(text) > limit and len(text) > 1:
+        end = _longest_fit(text, limit, weigh)
+        escape = text.rfind("\x1b", max(end - 40, 1), end)
+        if escape > 0 and "m" not in text[escape:end]:
+            end = escape
+        parts.append(text[:end])
+        text = text[end:]
+    return [*parts, text] if text or not parts else parts
+
+
+def _longest_fit(text: str, limit: int, weigh: Callable[[str], int]) -> int:
+    """How many characters of it weigh at most `limit`; at least one."""
+    least, most = 1, min(len(text), limit + 1)
+    while least < most:
+        middle = (least + most + 1) // 2
+        if weigh(text[:middle]) <= limit:
+            least = middle
+        else:
+            most = middle - 1
+    return least
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "backslashreplace"))
 
 
 def place_of(error: BaseException) -> str:
@@ -278,6 +316,11 @@ def _json(record: dict[str, object]) -> str:
 
 
 RENDER: dict[str, Render] = {"logfmt": _logfmt, "json": _json}
+WEIGH: Mapping[str, Callable[[str], int]] = {
+    "text": _bytes,
+    "logfmt": lambda text: _bytes(_quoted(text)),
+    "json": lambda text: _bytes(json.dumps(text, ensure_ascii=False)),
+}
 
 
 def _quoted(value: object) -> str:
@@ -299,10 +342,13 @@ def _escape(character: str) -> str:
 
 def _forms(secret: str) -> Iterable[bytes]:
     """The ways a secret may show up: as it is, each of its lines, and as JSON writes it."""
-    for text in (secret, *secret.splitlines()):
+    # A line of a longer secret that is as short as a brace would mask every brace there is.
+    lines = [line for line in secret.splitlines() if len(line.strip()) >= SHORTEST_LINE]
+    for text in (secret, *lines):
         if text.strip():
             yield text.encode("utf-8", "surrogateescape")
             yield json.dumps(text)[1:-1].encode()
+            yield json.dumps(text, ensure_ascii=False)[1:-1].encode("utf-8", "surrogateescape")
 
 
 def _now() -> str:

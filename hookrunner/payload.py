@@ -21,6 +21,8 @@ from hookrunner.model import Json, Refused, Shape, Wanted
 
 DEEPEST = 64
 MOST_FIELDS = 1000
+LONGEST_SAFE = 300
+"""Digits of an integer that surely is within a double (which ends at 309 of them)."""
 
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
@@ -89,11 +91,17 @@ def read_json(body: bytes) -> Json:
         raise Refused(400, "the body is empty; send a JSON value")
     try:
         value = json.loads(
-            text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite
+            text,
+            object_pairs_hook=_unique,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            parse_int=_in_range,
         )
     except json.JSONDecodeError as error:
         raise Refused(
-            400, f"the body is not JSON: {error.msg} at line {error.lineno} column {error.colno}"
+            400,
+            f"the body is not JSON: {error.msg.removesuffix(' at')} "
+            f"at line {error.lineno} column {error.colno}",
         ) from None
     except _Unfit as error:
         raise Refused(400, f"the body is not JSON that can be taken: {error}") from None
@@ -121,6 +129,13 @@ def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 
 def _no_constant(name: str) -> Json:
     raise _Unfit(f"{name} is not a JSON number")
+
+
+def _in_range(text: str) -> int:
+    number = int(text)
+    if len(text) > LONGEST_SAFE and math.isinf(float(text)):
+        raise _Unfit(f"the number {text[:60]} is out of range")
+    return number
 
 
 def _finite(text: str) -> float:
@@ -188,7 +203,8 @@ def _parse_multipart(content_type: str, body: bytes, shape: Shape | None, folder
                     uploads.append(Upload(path, data))
                     fields.append((part.name, _described(part, path, len(data))))
     except MultipartError as error:
-        raise Refused(400, f"the multipart form cannot be read: {str(error)[:200]}") from None
+        told = str(error.args[0] if error.args else error)[:200]
+        raise Refused(400, f"the multipart form cannot be read: {told}") from None
     except UnicodeDecodeError:
         raise Refused(400, "the multipart form has a field that is not UTF-8") from None
     return _as_json(fields, shape, tuple(uploads))

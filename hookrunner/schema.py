@@ -10,11 +10,14 @@ and that may be the whole payload.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError, ValidationError
@@ -27,7 +30,7 @@ from hookrunner import formats
 from hookrunner.model import Json, Misfit, Wanted
 
 if TYPE_CHECKING:
-    from referencing._core import Resolver
+    from referencing._core import Resolved, Resolver
 
 MOST_ERRORS = 20
 LONGEST_DETAIL = 300
@@ -61,6 +64,7 @@ class Schema:
         self.contents = contents
         kind = _dialect(contents)
         _check(kind, contents, "")
+        self.kind = kind
         resource = Resource.from_contents(contents, default_specification=_specification(kind))
         known = [(address, resource)]
         if (own := resource.id()) is not None:
@@ -68,7 +72,10 @@ class Schema:
         registry: Registry[Json] = Registry(retrieve=_Folder(folder).retrieve)  # type: ignore[call-arg]
         registry = registry.with_resources(known)
         self.resolver = registry.resolver().lookup(address).resolver
-        _follow_references(resource, self.resolver, kind)
+        try:
+            _Walk().visit(contents, self.resolver, kind)
+        except RecursionError:
+            raise BadSchema("the schema is nested too deeply") from None
         # By reference, so that the validator's base is `address`: relative references
         # then mean files of the folder, as they did in the line above.
         self.validator = kind({"$ref": address}, registry=registry, format_checker=CHECKER)
@@ -76,16 +83,24 @@ class Schema:
     def misfits(self, value: Json) -> list[Misfit]:
         """Every place where `value` does not fit, at most twenty of them."""
         errors: Iterator[ValidationError] = self.validator.iter_errors(value)
-        return [
-            Misfit(pointer(error.absolute_path), _detail(error), str(error.validator))
-            for error in islice(errors, MOST_ERRORS)
-        ]
+        try:
+            return [
+                # A schema that is just `false` has no keyword.
+                Misfit(
+                    pointer(error.absolute_path), _detail(error), str(error.validator or "false")
+                )
+                for error in islice(errors, MOST_ERRORS)
+            ]
+        except OverflowError:
+            return [Misfit("", "a number in it is too large to be compared", "multipleOf")]
+        except RecursionError:
+            return [Misfit("", "it is nested too deeply for its schema", "$ref")]
 
     def wanted(self, name: str) -> Wanted:
         """The types that the schema's own `properties` (or those it refers to) take."""
         types: set[str] = set()
         items: set[str] = set()
-        for whole in _all_of(self.contents, self.resolver):
+        for whole in _all_of(self.contents, self.resolver, self.kind):
             for part in _all_of_member(whole, "properties", name):
                 types |= _types(part.contents)
                 for item in _all_of_member(part, "items"):
@@ -116,7 +131,7 @@ class _Folder:
         return Resource.from_contents(_read(path), default_specification=DRAFT202012)
 
     def _by_name(self, uri: str) -> Path | None:
-        path = (self.folder / uri.removeprefix(HOME)).resolve()
+        path = (self.folder / unquote(uri.removeprefix(HOME))).resolve()
         return path if path.is_file() and path.is_relative_to(self.folder.resolve()) else None
 
     def _by_id(self, uri: str) -> Path | None:
@@ -166,8 +181,10 @@ def _dialect(contents: Json) -> Any:
     named = contents.get("$schema") if isinstance(contents, dict) else None
     if named is None:
         return Draft202012Validator
-    found: Any = validator_for({"$schema": named}, default=None)  # type: ignore[arg-type]
-    kind = found if isinstance(named, str) else None
+    kind: Any = None
+    with suppress(ValueError):  # it need not even be a URI
+        if isinstance(named, str):
+            kind = validator_for({"$schema": named}, default=None)  # type: ignore[arg-type]
     if kind is None:
         raise BadSchema(
             f"$schema {_brief(named)} is not a draft that is known here; "
@@ -190,34 +207,101 @@ def _check(kind: Any, contents: Json, where: str) -> None:
         raise BadSchema(f"{where or 'the schema'} is nested too deeply") from None
 
 
-def _follow_references(resource: Resource[Json], resolver: Resolver[Json], kind: Any) -> None:
-    """Resolve every reference that can be reached; complain of the first that dangles."""
-    seen: set[int] = set()
+REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+IN_PLACE_ONE = ("not", "if", "then", "else")
+IN_PLACE_SEVERAL = ("allOf", "anyOf", "oneOf")
+"""Keywords whose schemas judge the same value, not a part of it."""
 
-    def visit(resource: Resource[Json], resolver: Resolver[Json]) -> None:
-        if id(resource.contents) in seen:
+
+class _Walk:
+    """Visits every schema that can be reached, by keyword or by reference."""
+
+    def __init__(self) -> None:
+        self.seen: set[int] = set()
+        self.unwinding: set[int] = set()
+        self.straight: set[int] = set()
+
+    def visit(self, contents: Json, resolver: Resolver[Json], kind: Any) -> None:
+        """Complain of the first reference that dangles or circles, or pattern that is none."""
+        if not isinstance(contents, dict) or id(contents) in self.seen:
             return
-        seen.add(id(resource.contents))
-        contents = resource.contents
-        for keyword in ("$ref", "$dynamicRef", "$recursiveRef"):
-            if isinstance(contents, dict) and isinstance(contents.get(keyword), str):
-                refer(contents[keyword], resource, resolver)
+        self.seen.add(id(contents))
+        _check_patterns(contents)
+        self._unwind(contents, resolver, kind)
+        for ref in _references(contents):
+            found, its_kind = _lookup(ref, resolver, kind)
+            _check(its_kind, found.contents, ref)
+            self.visit(found.contents, found.resolver, its_kind)
+        self.kind = kind
+        resource = Resource.from_contents(contents, default_specification=_specification(kind))
         for sub in resource.subresources():
-            visit(sub, resolver.in_subresource(sub))
+            self.visit(sub.contents, resolver.in_subresource(sub), kind)
 
-    def refer(ref: str, resource: Resource[Json], resolver: Resolver[Json]) -> None:
-        try:
-            found = resolver.lookup(ref)
-        except (Unresolvable, CannotDetermineSpecification) as error:
-            raise _dangling(ref, error) from None
-        _check(kind, found.contents, ref)
-        target = resource._specification.create_resource(found.contents)
-        visit(target, found.resolver)
+    def _unwind(self, contents: Json, resolver: Resolver[Json], kind: Any) -> None:
+        """Follow all that judges the same value; it must come to an end."""
+        if not isinstance(contents, dict) or id(contents) in self.straight:
+            return
+        if id(contents) in self.unwinding:
+            ref = next(iter(_references(contents)), "#")
+            raise BadSchema(f"$ref {_brief(ref)} leads round in a circle, to no end")
+        self.unwinding.add(id(contents))
+        for ref in _references(contents):
+            found, its_kind = _lookup(ref, resolver, kind)
+            self._unwind(found.contents, found.resolver, its_kind)
+        for part in _in_place(contents):
+            self._unwind(part, _inside(part, resolver, kind), kind)
+        self.unwinding.discard(id(contents))
+        self.straight.add(id(contents))
 
+
+def _references(contents: dict[str, Json]) -> list[str]:
+    return [ref for key in REFERENCES if isinstance(ref := contents.get(key), str)]
+
+
+def _in_place(contents: dict[str, Json]) -> Iterator[Json]:
+    for key in IN_PLACE_ONE:
+        yield contents.get(key)
+    for key in IN_PLACE_SEVERAL:
+        yield from contents.get(key) or ()
+
+
+def _inside(contents: Json, resolver: Resolver[Json], kind: Any) -> Resolver[Json]:
+    """The resolver for a schema inside a schema, which may have an `$id` of its own."""
+    if not isinstance(contents, dict):
+        return resolver
+    return resolver.in_subresource(_specification(kind).create_resource(contents))
+
+
+def _lookup(ref: str, resolver: Resolver[Json], kind: Any) -> tuple[Resolved[Json], Any]:
+    """What a reference leads to, and the draft that it is written in. Raises BadSchema."""
     try:
-        visit(resource, resolver)
-    except RecursionError:
-        raise BadSchema("the schema is nested too deeply") from None
+        found = resolver.lookup(ref)
+        file, _, _ = ref.partition("#")
+        root = resolver.lookup(file).contents if file else None
+    except (
+        Unresolvable,
+        CannotDetermineSpecification,
+        ValueError,
+        TypeError,
+        LookupError,
+    ) as error:
+        raise _dangling(ref, error) from None
+    named = isinstance(root, dict) and "$schema" in root
+    return found, _dialect(root) if named else kind
+
+
+def _check_patterns(contents: dict[str, Json]) -> None:
+    """Old drafts' own schemas let a regex through that Python cannot compile."""
+    patterns = [contents.get("pattern"), *_keys(contents.get("patternProperties"))]
+    for pattern in patterns:
+        try:
+            re.compile(pattern if isinstance(pattern, str) else "")
+        except (re.error, RecursionError, OverflowError):
+            raise BadSchema(f"{_brief(pattern)} is not a regex") from None
+
+
+def _keys(value: Json) -> list[str]:
+    return list(value) if isinstance(value, dict) else []
 
 
 def _dangling(ref: str, error: BaseException) -> BadSchema:
@@ -235,25 +319,28 @@ class _Part:
 
     contents: dict[str, Json]
     resolver: Resolver[Json]
+    kind: Any
 
 
-def _all_of(contents: Json, resolver: Resolver[Json], depth: int = 0) -> Iterator[_Part]:
+def _all_of(contents: Json, resolver: Resolver[Json], kind: Any, depth: int = 0) -> Iterator[_Part]:
     """The schemas that a value must fit all at once: this, what it refers to, `allOf`."""
     if not isinstance(contents, dict) or depth > MOST_HOPS:
         return
-    yield _Part(contents, resolver)
-    if isinstance(contents.get("$ref"), str):
-        found = resolver.lookup(contents["$ref"])
-        yield from _all_of(found.contents, found.resolver, depth + 1)
+    yield _Part(contents, resolver, kind)
+    for ref in _references(contents):
+        found, its_kind = _lookup(ref, resolver, kind)
+        yield from _all_of(found.contents, found.resolver, its_kind, depth + 1)
     for part in contents.get("allOf", ()):
-        yield from _all_of(part, resolver, depth + 1)
+        yield from _all_of(part, _inside(part, resolver, kind), kind, depth + 1)
 
 
 def _all_of_member(part: _Part, *keys: str) -> Iterator[_Part]:
     contents: Json = part.contents
     for key in keys:
         contents = contents.get(key) if isinstance(contents, dict) else None
-    return _all_of(contents, part.resolver)
+    if isinstance(contents, dict):
+        resolver = _inside(contents, part.resolver, part.kind)
+        yield from _all_of(contents, resolver, part.kind)
 
 
 def _types(contents: dict[str, Json]) -> set[str]:

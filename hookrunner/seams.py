@@ -41,13 +41,16 @@ class Journal(Protocol):
         """
 
     def await_due(self, timeout: float) -> None:
-        """Sleep until a run may be due, or `timeout` seconds, or `wake`."""
+        """Sleep until a run may be due, or `timeout` seconds."""
 
     def await_end(self, run_id: str, timeout: float) -> Run | None:
         """Sleep until the run's attempt has ended, or `timeout` seconds; how it stands then."""
 
-    def wake(self) -> None:
-        """Wake everybody who sleeps in `await_due` and `await_end`."""
+    def wake_workers(self) -> None:
+        """End every `await_due` now."""
+
+    def wake_senders(self) -> None:
+        """End every `await_end` now; what has not ended by then is told as it stands."""
 
     def close(self) -> None:
         """Finish what was asked for and let go of the file."""

@@ -64,7 +64,8 @@ def _piece(found: re.Match[str], variable: Callable[[str], str], params: tuple[s
     source, name = found["source"], found["name"]
     if source not in SOURCES:
         known = ", ".join(f"{{{source}:…}}" for source in SOURCES)
-        raise BadTemplate(f"{found[0]!r} is none of {known}; write {{{{ for a plain {{")
+        plain = found[0][0]
+        raise BadTemplate(f"{found[0]!r} is none of {known}; write {plain * 2} for a plain {plain}")
     if source == "payload" and not re.fullmatch(r"(?:/(?:[^~]|~[01])*)?", name):
         raise BadTemplate(f"{found[0]!r} needs a JSON Pointer such as {{payload:/user/email}}")
     if source == "path" and name not in params:

@@ -82,7 +82,7 @@ class Workers:
     def stop_claiming(self) -> None:
         """Finish what runs and claim nothing more."""
         self.stopping.set()
-        self.journal.wake()
+        self.journal.wake_workers()
 
     def join(self, timeout: float) -> bool:
         """Wait for the last attempt to be settled, `timeout` seconds at most; True if it is."""

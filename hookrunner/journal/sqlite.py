@@ -111,11 +111,11 @@ RECOVER = "UPDATE run SET state = 'queued', due = ? WHERE state = 'running'"
 LOST_ATTEMPT = """
 INSERT OR REPLACE INTO attempt (run, number, state, why, detail)
 SELECT seq, attempt, 'failed', 'lost hook', 'its path left hooks.yaml' FROM run
-WHERE due IS NOT NULL AND hook NOT IN (SELECT value FROM json_each(?))
+WHERE state IN ('queued', 'running') AND hook NOT IN (SELECT value FROM json_each(?))
 """
 LOST = """
 UPDATE run SET state = 'failed', due = NULL, ended_at = ?
-WHERE due IS NOT NULL AND hook NOT IN (SELECT value FROM json_each(?))
+WHERE state IN ('queued', 'running') AND hook NOT IN (SELECT value FROM json_each(?))
 """
 
 READ = """
@@ -147,16 +147,20 @@ class SqliteJournal:
         """Open, or make, `runs.sqlite` in the folder. Raises Trouble if it cannot be had."""
         self.path = folder / "runs.sqlite"
         self._lock_file = _lock(folder)
+        opened: list[sqlite3.Connection] = []
         try:
-            self._write = _connect(self.path)
-            _prepare(self._write)
-            self._read = _connect(self.path)
+            for _ in ("to write", "to read"):
+                opened.append(sqlite3.connect(self.path, **CONNECTION))
+                _prepare(opened[-1])
         except sqlite3.Error as error:
+            for db in opened:
+                db.close()
             os.close(self._lock_file)
             raise Trouble(
                 f"the journal {self.path} cannot be opened: {error}; "
                 "if the file is damaged, move it away and start again"
             ) from None
+        self._write, self._read = opened
         self._reading = threading.Lock()
         self._jobs: deque[_Job[Any]] = deque()
         self._asked = threading.Condition()
@@ -203,7 +207,7 @@ class SqliteJournal:
             return ours
 
         ours = self._do(work)
-        self._wake_senders(claim.run_id)
+        self._wake_senders_of(claim.run_id)
         return ours
 
     def hand_back(self, claim: Claim) -> bool:
@@ -224,9 +228,9 @@ class SqliteJournal:
         now, names = time.time(), json.dumps(list(hooks))
 
         def work(db: sqlite3.Connection) -> tuple[int, int]:
-            recovered = db.execute(RECOVER, (now,)).rowcount
             db.execute(LOST_ATTEMPT, (names,))
-            return recovered, db.execute(LOST, (now, names)).rowcount
+            lost = db.execute(LOST, (now, names)).rowcount
+            return db.execute(RECOVER, (now,)).rowcount, lost
 
         return self._do(work)
 
@@ -250,8 +254,10 @@ class SqliteJournal:
                 if not events:
                     del self._waiting[run_id]
 
-    def wake(self) -> None:
+    def wake_workers(self) -> None:
         self._wakes.release(MOST_WAKES)
+
+    def wake_senders(self) -> None:
         with self._waiting_lock:
             for events in self._waiting.values():
                 for event in events:
@@ -274,7 +280,7 @@ class SqliteJournal:
         if self._wakes._value < MOST_WAKES:
             self._wakes.release()
 
-    def _wake_senders(self, run_id: str) -> None:
+    def _wake_senders_of(self, run_id: str) -> None:
         with self._waiting_lock:
             for event in self._waiting.get(run_id, ()):
                 event.set()
@@ -303,7 +309,7 @@ class SqliteJournal:
                 self._jobs.clear()
             try:
                 self._commit(batch)
-            except sqlite3.Error as error:
+            except Exception as error:  # the writer lives, whatever it was: all wait for it
                 with suppress(sqlite3.Error):
                     self._write.rollback()
                 for job in batch:
@@ -314,19 +320,24 @@ class SqliteJournal:
     def _commit(self, batch: list[_Job[Any]]) -> None:
         self._write.execute("BEGIN IMMEDIATE")
         for job in batch:
-            job.result = job.work(self._write)
+            self._write.execute("SAVEPOINT job")
+            try:
+                job.result = job.work(self._write)
+            except (ValueError, TypeError, OverflowError, sqlite3.IntegrityError) as error:
+                # What one asks for cannot be kept; the others' work is none the worse.
+                self._write.execute("ROLLBACK TO job")
+                job.error = error
+            self._write.execute("RELEASE job")
         self._write.execute("COMMIT")
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")
-    db.execute("PRAGMA foreign_keys = ON")
-    return db
+CONNECTION: Any = {"isolation_level": None, "check_same_thread": False, "timeout": 10}
 
 
 def _prepare(db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA foreign_keys = ON")
     [version] = db.execute("PRAGMA user_version").fetchone()
     if version == VERSION:
         return

@@ -99,6 +99,7 @@ class ProcessLauncher:
 
     def kill(self) -> None:
         """KILL likewise."""
+        self._terminated = True
         with self._lock:
             for running in self._running:
                 running.send(signal.SIGKILL)
