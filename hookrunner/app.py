@@ -8,13 +8,11 @@ So its event loop is run here, and the stop is ours.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import logging
 import resource
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -33,6 +31,7 @@ from hookrunner import VERSION
 from hookrunner.config import Config, load, switched_off
 from hookrunner.intake import Intake
 from hookrunner.journal.sqlite import SqliteJournal
+from hookrunner.launch import kin
 from hookrunner.launch.process import ProcessLauncher
 from hookrunner.log import Format, Log
 from hookrunner.model import Refused, Trouble
@@ -45,8 +44,6 @@ REQUEST_SECONDS = 30.0
 
 IN_MEMORY = 128 * 1024
 """Bytes of a half-received body kept in memory; 1500 of them must fit a small dyno."""
-
-PR_SET_DUMPABLE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +68,7 @@ def serve(settings: Settings, environ: Mapping[str, str]) -> None:
     try:
         config = load(settings.config, environ)
         log.know(config.secrets)
-        _hide_memory()
+        kin.hide_memory()
         _allow_descriptors()
         listener = listen(settings.host, settings.port)
         journal = SqliteJournal(settings.data)
@@ -109,7 +106,9 @@ class _Program:
         self.config = config
         self.log = log
         self.journal = journal
-        self.launcher = ProcessLauncher()
+        self.launcher = ProcessLauncher(
+            log.error, settings.data / "scripts.pids", held=(journal.lock,)
+        )
         self.intake = Intake(config, journal, log)
         self.workers = Workers(
             config, journal, self.launcher, log, settings.data / "runs", settings.slots
@@ -132,6 +131,7 @@ class _Program:
         self._say_hello(recovered, lost)
         self._loop()
         self.server.close()
+        self.launcher.close()
         self.journal.close()
         self.log.info("stopped")
 
@@ -326,12 +326,6 @@ def _forward_warnings(log: Log) -> None:
     logger.propagate = False
     # "Task queue depth": with 40 threads a short queue is no news.
     logging.getLogger("waitress.queue").disabled = True
-
-
-def _hide_memory() -> None:
-    """Keep scripts, which run as the same user, from reading our secrets in /proc."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _allow_descriptors() -> None:

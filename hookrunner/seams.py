@@ -92,3 +92,6 @@ class Launcher(Protocol):
 
     def kill(self) -> None:
         """Send KILL likewise."""
+
+    def close(self) -> None:
+        """End whatever still runs, and let go of everything."""

@@ -37,9 +37,11 @@ PATH = os.environ.get("PATH", os.defpath)
 
 
 @pytest.fixture(params=LAUNCHERS)
-def launcher(request: pytest.FixtureRequest) -> Launcher:
+def launcher(request: pytest.FixtureRequest) -> Iterator[Launcher]:
     """A launcher of each kind; nothing has been started by it."""
-    return LAUNCHERS[request.param]()
+    launcher = LAUNCHERS[request.param]()
+    yield launcher
+    launcher.close()
 
 
 EACH_WAY = pytest.mark.parametrize(
@@ -255,6 +257,21 @@ def test_what_a_script_wrote_just_before_its_end_is_kept(launcher: Launcher) -> 
         outcome = shell(launcher, "head -c 60000 /dev/zero; head -c 60000 /dev/zero >&2")
 
         assert (len(outcome.stdout), len(outcome.stderr)) == (60_000, 60_000)
+
+
+def test_a_pipe_that_a_script_filled_before_it_died_is_read_to_its_end(launcher: Launcher) -> None:
+    text = f"""
+import fcntl, os
+for fd in (1, 2):
+    fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, {MB})
+for fd in (1, 2):
+    os.write(fd, bytes({MB}))
+os.kill(os.getpid(), 9)
+"""
+    for _ in range(10):
+        outcome = python(launcher, text)
+
+        assert (len(outcome.stdout), len(outcome.stderr)) == (MB, MB)
 
 
 def test_output_of_the_limit_is_kept_whole(launcher: Launcher) -> None:
@@ -509,9 +526,10 @@ for fd in os.listdir("/proc/self/fd"):
     assert sorted(outcome.stdout.split()) == [b"0", b"1", b"2"]
 
 
-def signals_seen(launcher: Launcher) -> dict[str, int]:
+def signals_seen(launcher: Launcher, *, shield: bool = False) -> dict[str, int]:
     """The sets of signals that a script finds ignored and blocked at its start."""
-    outcome = launcher.run(start("grep", "-E", "^Sig(Ign|Blk)", "/proc/self/status"), nobody)
+    command = ("grep", "-E", "^Sig(Ign|Blk)", "/proc/self/status")
+    outcome = launcher.run(start(*command, shield=shield), nobody)
     lines = (line.split(":") for line in outcome.stdout.decode().splitlines())
     return {name: int(value, 16) for name, value in lines}
 
@@ -540,9 +558,10 @@ def test_a_script_cannot_take_more_memory_than_its_limit(launcher: Launcher) -> 
 
 
 def test_a_shielded_script_starts_with_term_ignored_and_nothing_else(launcher: Launcher) -> None:
-    outcome = launcher.run(start("grep", "SigIgn", "/proc/self/status", shield=True), nobody)
+    with signals(signal.SIG_DFL, blocked=set()):
+        seen = signals_seen(launcher, shield=True)
 
-    assert int(outcome.stdout.split()[1], 16) == 1 << (signal.SIGTERM - 1)
+    assert seen == {"SigIgn": 1 << (signal.SIGTERM - 1), "SigBlk": 0}
 
 
 def test_a_shielded_script_outlives_a_term(launcher: Launcher) -> None:

@@ -31,8 +31,8 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("template",),
     ("config",),
     ("pages",),
-    ("launch.output",),
-    ENGINES,  # and all that is in them, but for launch.output
+    ("launch.output", "launch.child", "launch.kin"),
+    ENGINES,  # and all that is in them, but for the row above
     ("intake", "worker"),
     ("web",),
     ("app",),

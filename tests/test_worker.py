@@ -65,6 +65,7 @@ class Works:
     def __exit__(self, *_: object) -> None:
         self.launcher.terminate()
         self.stop()
+        self.launcher.close()
         self.journal.close()
         self.log_file.close()
 

@@ -146,7 +146,7 @@ class SqliteJournal:
     def __init__(self, folder: Path) -> None:
         """Open, or make, `runs.sqlite` in the folder. Raises Trouble if it cannot be had."""
         self.path = folder / "runs.sqlite"
-        self._lock_file = _lock(folder)
+        self.lock = _lock(folder)
         opened: list[sqlite3.Connection] = []
         try:
             for _ in ("to write", "to read"):
@@ -155,7 +155,7 @@ class SqliteJournal:
         except sqlite3.Error as error:
             for db in opened:
                 db.close()
-            os.close(self._lock_file)
+            os.close(self.lock)
             raise Trouble(
                 f"the journal {self.path} cannot be opened: {error}; "
                 "if the file is damaged, move it away and start again"
@@ -273,7 +273,7 @@ class SqliteJournal:
         with self._reading:
             self._read.close()
         self._write.close()
-        os.close(self._lock_file)
+        os.close(self.lock)
 
     def _wake_worker(self) -> None:
         # A wake for somebody who was awake anyway stays; some are enough to empty the queue.

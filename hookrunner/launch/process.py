@@ -1,208 +1,304 @@
 """The cold launcher: any script, started as a process from nothing.
 
-A script is the leader of its own session and process group; its standard input is a
-file in memory, so no size of payload can block; its output is read as it comes. It has
-ended when its leader has: what it left running in its group is killed then, and cannot
-hold the answer or the next attempt. A timeout is TERM to the group, 5 s, KILL.
+The supervisor forks and keeps the time; this side, in the runner, hands it the ends of
+pipes and reads. A script is the leader of its own session and process group; its
+standard input is a file in memory, so no size of payload can block. It has ended when
+its leader has: what it left running in its group is killed then, and cannot hold the
+answer or the next attempt.
+
+If the supervisor dies, the runner, a subreaper too, inherits every script, kills them
+all, and starts another supervisor; the attempts count as interrupted.
 """
 
 from __future__ import annotations
 
 import errno
+import itertools
+import json
 import os
 import select
 import signal
+import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from hookrunner.launch import kin
 from hookrunner.launch.output import Capture
 from hookrunner.model import Outcome, State, Why
 from hookrunner.seams import Emit, Start, Stream
 
 CHUNK = 64 * 1024
-PATIENCE = 5.0
-"""Seconds between TERM and KILL."""
 
 MOST_LEFT = 1024 * 1024
 """Bytes that a pipe can hold at most for an unprivileged process: what a script may have
 written before it ended. More than that comes from somebody who outlived it."""
 
+NEEDED = ("PATH", "LANG", "LD_LIBRARY_PATH", "PYTHONHOME")
+"""What a Python needs of the environment to start; the supervisor gets no more."""
+
+LONGEST_RESTART = 5.0
+SECOND_THOUGHT = 1.0
+"""Seconds that a death by TERM, which nobody here sent, waits for word of a stop: a
+platform sends TERM to every process, and the script may be quicker to die than we to hear."""
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PROGRAM = (
+    "import sys; sys.path.insert(0, sys.argv[1]); "
+    "from hookrunner.launch.supervisor import main; main(int(sys.argv[2]), sys.argv[3])"
+)
+
 
 @dataclass(eq=False)
 class _Running:
-    """A started script. `told` is when it was told to end, by monotonic clock."""
+    """A script that the supervisor was told to start, and our ends of its pipes."""
 
-    process: subprocess.Popen[bytes]
+    number: int
     start: Start
     began: float
+    report: int
+    supervisor: int
     out: Capture
     err: Capture
-    timed_out: bool = False
-    interrupted: bool = False
-    kill_at: float | None = None
     streams: dict[int, tuple[Stream, Capture]] = field(default_factory=dict)
-
-    @property
-    def deadline(self) -> float:
-        return self.kill_at if self.kill_at is not None else self.began + self.start.timeout
-
-    def send(self, number: signal.Signals) -> None:
-        """Signal the whole group; it may be gone."""
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, number)
 
 
 class ProcessLauncher:
     """Starts scripts as processes of their own; see `seams.Launcher`."""
 
-    def __init__(self) -> None:
-        self._running: set[_Running] = set()
+    def __init__(
+        self,
+        say: Callable[[str], None] = lambda line: None,
+        register: Path | None = None,
+        held: tuple[int, ...] = (),
+    ) -> None:
+        """Start the supervisor.
+
+        `register` is the file where it notes who runs; `held` are descriptors that it is
+        to keep open, so that a lock is held until it, too, is gone.
+        """
+        self._say = say
+        self._register = register
+        self._held = held
+        self._numbers = itertools.count(1)
+        self._running: dict[int, _Running] = {}
         self._lock = threading.Lock()
-        self._stopping = False
+        self._stopping = threading.Event()
         self._terminated = False
+        self._closing = False
+        self._supervisors = 0
+        self._replaced = threading.Condition(self._lock)
+        kin.adopt_orphans()
+        self._begin_supervisor()
+        self._watcher = threading.Thread(target=self._watch_supervisor, name="watch", daemon=True)
+        self._watcher.start()
 
     def run(self, start: Start, emit: Emit) -> Outcome:
         """Run the script to its end; see `seams.Launcher.run`."""
-        began = time.monotonic()
         try:
-            process = _spawn(start)
+            running = self._order(start)
         except (OSError, ValueError) as error:
-            return Outcome(State.FAILED, Why.NOT_STARTED, detail=_not_started(start, error))
-        running = _Running(
-            process, start, began, Capture(start.max_output), Capture(start.max_output)
-        )
-        self._add(running)
+            return _not_started(start, getattr(error, "errno", errno.EINVAL), "")
         try:
-            self._watch(running, emit)
+            report = self._follow(running, emit)
         finally:
-            self._remove(running)
-            running.send(signal.SIGKILL)
-            process.wait()
-            _close(process)
-        return self._outcome(running)
+            with self._lock:
+                del self._running[running.number]
+            for fd in (*running.streams, running.report):
+                os.close(fd)
+        return self._outcome(running, report)
 
     def begin_stop(self) -> None:
         """From now on a script that dies of TERM or KILL was interrupted, not at fault."""
-        self._stopping = True
+        self._stopping.set()
 
     def terminate(self) -> None:
         """TERM to every script; how they end after that counts as interrupted."""
-        self._terminated = True
-        with self._lock:
-            for running in self._running:
-                running.send(signal.SIGTERM)
+        self._tell_all("end")
 
     def kill(self) -> None:
         """KILL likewise."""
-        self._terminated = True
-        with self._lock:
-            for running in self._running:
-                running.send(signal.SIGKILL)
+        self._tell_all("kill")
 
-    def _add(self, running: _Running) -> None:
+    def close(self) -> None:
+        """End the supervisor, and with it whatever still runs."""
         with self._lock:
-            self._running.add(running)
-            if self._terminated:
-                running.send(signal.SIGTERM)
+            self._closing = True
+        with suppress(OSError):
+            self._orders.shutdown(socket.SHUT_RDWR)
+        self._watcher.join()
+        self._orders.close()
 
-    def _remove(self, running: _Running) -> None:
-        # Before the leader is reaped: nobody may signal a pid that could be another's by then.
-        with self._lock:
-            self._running.discard(running)
-
-    def _watch(self, running: _Running, emit: Emit) -> None:
-        """Read output and keep the time until the leader has ended."""
-        process = running.process
-        assert process.stdout and process.stderr
-        running.streams = {
-            process.stdout.fileno(): ("out", running.out),
-            process.stderr.fileno(): ("err", running.err),
+    def _order(self, start: Start) -> _Running:
+        """Have the supervisor start the script. Raises OSError."""
+        pipes = [os.pipe() for _ in ("stdout", "stderr", "report")]
+        ours, theirs = [end for end, _ in pipes], [end for _, end in pipes]
+        try:
+            files = [_in_memory(_specification(start)), _in_memory(start.stdin)]
+        except BaseException:
+            for fd in (*ours, *theirs):
+                os.close(fd)
+            raise
+        now = time.monotonic()
+        number = next(self._numbers)
+        order = {
+            "do": "start",
+            "number": number,
+            "timeout": now + start.timeout,
+            "term": float("inf"),
+            "kill": float("inf"),
         }
+        out, err = Capture(start.max_output), Capture(start.max_output)
+        try:
+            with self._lock:
+                self._send(order, [*files, *theirs])
+                running = _Running(number, start, now, ours[2], self._supervisors, out, err)
+                self._running[number] = running
+                if self._terminated:
+                    self._send({"do": "end", "number": number, "why": "stop"})
+        finally:
+            for fd in (*files, *theirs):
+                os.close(fd)
+        running.streams = {ours[0]: ("out", out), ours[1]: ("err", err)}
+        return running
+
+    def _send(self, order: dict[str, Any], fds: list[int] | None = None) -> None:
+        # A supervisor that is dead reports nothing: the reader of its pipe finds out.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            socket.send_fds(self._orders, [json.dumps(order).encode() + b"\n"], fds or [])
+
+    def _tell_all(self, what: str) -> None:
+        with self._lock:
+            self._terminated = True
+            for number in self._running:
+                self._send({"do": what, "number": number, "why": "stop"})
+
+    def _follow(self, running: _Running, emit: Emit) -> dict[str, Any] | None:
+        """Read output until the supervisor reports the end; None if it never does."""
         poll = select.poll()
-        for fd in running.streams:
+        for fd in (*running.streams, running.report):
             os.set_blocking(fd, False)
             poll.register(fd, select.POLLIN)
-        exit_fd = _exit_descriptor(process.pid)
-        try:
-            poll.register(exit_fd, select.POLLIN)
-            while True:
-                ready = [fd for fd, _ in poll.poll(_milliseconds(running.deadline))]
-                for fd in ready:
-                    if fd != exit_fd and not _read(running, fd, emit):
-                        poll.unregister(fd)
-                if exit_fd in ready:
-                    break
-                if time.monotonic() >= running.deadline:
-                    _out_of_time(running)
-        finally:
-            os.close(exit_fd)
-        running.send(signal.SIGKILL)  # what it left running
+        while True:
+            ready = [fd for fd, _ in poll.poll()]
+            for fd in ready:
+                if fd != running.report and not _read(running, fd, emit):
+                    poll.unregister(fd)
+            if running.report in ready:
+                break
+        line = os.read(running.report, 4096).partition(b"\n")[0]
+        if not line:
+            self._await_replacement(running.supervisor)
         for fd in list(running.streams):
             _drain(running, fd, emit)
+        return json.loads(line) if line else None
 
-    def _outcome(self, running: _Running) -> Outcome:
-        code = running.process.returncode
-        died_of = -code if code < 0 else None
-        stopped = self._terminated or (
-            self._stopping and died_of in (signal.SIGTERM, signal.SIGKILL)
-        )
-        state, why, detail = _judge(running, code, stopped)
+    def _outcome(self, running: _Running, report: dict[str, Any] | None) -> Outcome:
+        if report is not None and "errno" in report:
+            return _not_started(running.start, report["errno"], report["file"])
+        code = report["code"] if report else -int(signal.SIGKILL)
+        why = report["why"] if report else "supervisor"
+        if not why and self._was_stopped(code):
+            why = "stop"
+        state, reason, detail = _judge(running.start, code, why)
         return Outcome(
             state=state,
-            why=why,
+            why=reason,
             exit_code=code if code >= 0 else None,
-            signal=died_of,
+            signal=-code if code < 0 else None,
             detail=detail,
             stdout=running.out.result(),
             stderr=running.err.result(),
             seconds=time.monotonic() - running.began,
         )
 
+    def _was_stopped(self, code: int) -> bool:
+        """True if the platform's own TERM or KILL, at a stop, is what the script died of."""
+        if code == -signal.SIGTERM:
+            return self._stopping.wait(SECOND_THOUGHT)
+        return code == -signal.SIGKILL and self._stopping.is_set()
 
-def _judge(running: _Running, code: int, stopped: bool) -> tuple[State, Why | None, str]:
-    if running.timed_out:
-        return State.FAILED, Why.TIMEOUT, f"timed out after {running.start.timeout:g} s"
+    def _begin_supervisor(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-S", "-c", PROGRAM, str(ROOT), str(theirs.fileno()),
+                 str(self._register or "")],
+                pass_fds=(theirs.fileno(), *self._held),
+                stdin=subprocess.DEVNULL,
+                env={name: os.environ[name] for name in NEEDED if name in os.environ},
+                start_new_session=True,
+            )  # fmt: skip
+        self._orders = ours
+
+    def _watch_supervisor(self) -> None:
+        """Whenever the supervisor ends before its time, clear up after it and start another."""
+        pause = 0.1
+        while True:
+            began = time.monotonic()
+            self._process.wait()
+            with self._lock:
+                if self._closing:
+                    return
+            ended = kin.end_descendants()
+            self._say(f"the supervisor ended unexpectedly; {ended} processes of scripts with it")
+            if time.monotonic() - began < LONGEST_RESTART:
+                time.sleep(pause)  # it may die at once, again and again
+                pause = min(pause * 2, LONGEST_RESTART)
+            with self._replaced:
+                self._orders.close()
+                self._begin_supervisor()
+                self._supervisors += 1
+                self._replaced.notify_all()
+
+    def _await_replacement(self, supervisor: int) -> None:
+        """Wait until nothing is left of what this supervisor had started."""
+        with self._replaced:
+            while self._supervisors == supervisor and not self._closing:
+                self._replaced.wait(0.1)
+
+
+def _specification(start: Start) -> bytes:
+    """What the supervisor needs to know to become the script. Raises ValueError."""
+    if any("\0" in text for pair in start.env.items() for text in pair):
+        raise ValueError("NUL")
+    if any("\0" in part for part in start.command):
+        raise ValueError("NUL")
+    said = {
+        "command": list(start.command),
+        "env": dict(start.env),
+        "cwd": str(start.cwd),
+        "memory": start.memory,
+        "shield": start.shield,
+    }
+    return json.dumps(said).encode()
+
+
+def _judge(start: Start, code: int, why: str) -> tuple[State, Why | None, str]:
+    """What an attempt came to; `why` is what the supervisor had ended it for, if it had."""
+    if why == "timeout":
+        return State.FAILED, Why.TIMEOUT, f"timed out after {start.timeout:g} s"
     if code == 0:
         return State.SUCCEEDED, None, "exit 0"
-    if stopped:
-        return State.FAILED, Why.INTERRUPTED, "interrupted: the runner is stopping"
+    if why:
+        return State.FAILED, Why.INTERRUPTED, INTERRUPTED[why]
     if code < 0:
         return State.FAILED, Why.SIGNAL, f"signal {-code} ({_signal_name(-code)})"
     return State.FAILED, Why.EXIT, f"exit {code}"
 
 
-def _spawn(start: Start) -> subprocess.Popen[bytes]:
-    stdin = _in_memory(start.stdin)
-    try:
-        return subprocess.Popen(
-            _limited(start),
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            env=dict(start.env),
-            cwd=start.cwd,
-            start_new_session=True,
-        )
-    finally:
-        os.close(stdin)
-
-
-def _limited(start: Start) -> list[str]:
-    """The command, behind a shell that sets what only the process itself can set."""
-    steps = []
-    if start.memory is not None:
-        steps.append(f"ulimit -v {max(start.memory // 1024, 1)} || exit 126")
-    if start.shield:
-        steps.append("trap '' TERM")
-    if not steps:
-        return list(start.command)
-    return ["/bin/sh", "-c", "; ".join([*steps, 'exec "$@"']), "sh", *start.command]
+INTERRUPTED = {
+    "stop": "interrupted: the runner is stopping",
+    "lease": "interrupted: its lease ran out",
+    "supervisor": "interrupted: the supervisor ended",
+}
 
 
 def _in_memory(data: bytes) -> int:
@@ -219,35 +315,6 @@ def _in_memory(data: bytes) -> int:
     return fd
 
 
-def _exit_descriptor(pid: int) -> int:
-    """A descriptor that is readable once the process has ended, and before it is reaped."""
-    try:
-        return os.pidfd_open(pid)
-    except (AttributeError, OSError):  # macOS, or a sandbox that does not know the call
-        ended, ending = os.pipe()
-
-        def wait() -> None:
-            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-            os.close(ending)
-
-        threading.Thread(target=wait, name=f"exit-{pid}", daemon=True).start()
-        return ended
-
-
-def _milliseconds(deadline: float) -> int:
-    return max(0, min(int((deadline - time.monotonic()) * 1000) + 1, 3_600_000))
-
-
-def _out_of_time(running: _Running) -> None:
-    if running.kill_at is None:
-        running.timed_out = True
-        running.kill_at = time.monotonic() + PATIENCE
-        running.send(signal.SIGTERM)
-    else:
-        running.kill_at = time.monotonic() + PATIENCE
-        running.send(signal.SIGKILL)
-
-
 def _read(running: _Running, fd: int, emit: Emit) -> int:
     """Take what is there, at most a chunk; 0 if nobody can write to it any more."""
     try:
@@ -256,6 +323,7 @@ def _read(running: _Running, fd: int, emit: Emit) -> int:
         return 1
     if not data:
         del running.streams[fd]
+        os.close(fd)
         return 0
     stream, capture = running.streams[fd]
     capture.add(data)
@@ -266,26 +334,22 @@ def _read(running: _Running, fd: int, emit: Emit) -> int:
 def _drain(running: _Running, fd: int, emit: Emit) -> None:
     """Take what the script had written before it ended."""
     left = MOST_LEFT
-    while left > 0 and select.select([fd], [], [], 0)[0]:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    while left > 0 and poll.poll(0):
         count = _read(running, fd, emit)
         if not count:
             return
         left -= count
 
 
-def _close(process: subprocess.Popen[bytes]) -> None:
-    for stream in (process.stdout, process.stderr):
-        if stream:
-            stream.close()
-
-
-def _not_started(start: Start, error: OSError | ValueError) -> str:
-    if isinstance(error, ValueError):
-        return "not started: a value for its environment or arguments holds a NUL character"
-    if error.errno == errno.E2BIG:
-        return "not started: its environment and arguments together are too large"
-    script = Path(error.filename or start.command[0]).name
-    return f"not started: {script}: {error.strerror}"
+def _not_started(start: Start, number: int, file: str) -> Outcome:
+    script = Path(file or start.command[0]).name
+    told = {
+        errno.EINVAL: "a value for its environment or arguments holds a NUL character",
+        errno.E2BIG: "its environment and arguments together are too large",
+    }.get(number, f"{script}: {os.strerror(number)}")
+    return Outcome(State.FAILED, Why.NOT_STARTED, detail=f"not started: {told}")
 
 
 def _signal_name(number: int) -> str:
