@@ -41,7 +41,9 @@ MARK: Mapping[Stream, str] = {"out": "|", "err": "!"}
 
 # Colour (SGR) sequences are let through; every other control character could move a
 # reader's cursor, retitle the terminal or pass for a line of ours.
-CONTROL = re.compile(r"(\x1b\[[0-9;]{0,32}m)|[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+CONTROL = re.compile(
+    r"(\x1b\[[0-9;]{0,32}m)|[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
+)
 
 
 class Masker:
@@ -161,7 +163,8 @@ class Log:
             for name, value in fields.items()
         }
         head = "" if level == "info" else f"{level}: "
-        self._put(self._line(level, head, self.pieces(text)[0], clean))
+        first, *rest = self.pieces(text)
+        self._put(self._line(level, head, first + "…" if rest else first, clean))
 
     def _line(self, level: str, head: str, text: str, fields: Mapping[str, object]) -> bytes:
         stamp = _now() if self.stamped else ""

@@ -198,7 +198,7 @@ def _parse_multipart(content_type: str, body: bytes, shape: Shape | None, folder
             for part, data in _parts(parser, body):
                 if part.filename is None:
                     fields.append((part.name, data.decode("utf-8")))
-                else:
+                elif part.filename or data:  # a browser sends a file field left empty, too
                     path = f"{folder}/{len(uploads) + 1}-{_safe_name(part.filename)}"
                     uploads.append(Upload(path, data))
                     fields.append((part.name, _described(part, path, len(data))))

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 MOST_ERRORS = 20
 LONGEST_DETAIL = 300
 LONGEST_VALUE = 60
+LONGEST_POINTER = 1000
 MOST_HOPS = 8
 HOME = "file:///"
 """The address that files of `schemas/` have inside a registry; nothing is read from `/`."""
@@ -87,7 +88,9 @@ class Schema:
             return [
                 # A schema that is just `false` has no keyword.
                 Misfit(
-                    pointer(error.absolute_path), _detail(error), str(error.validator or "false")
+                    pointer(error.absolute_path)[:LONGEST_POINTER],
+                    _detail(error),
+                    str(error.validator or "false"),
                 )
                 for error in islice(errors, MOST_ERRORS)
             ]
@@ -217,6 +220,7 @@ class _Walk:
     """Visits every schema that can be reached, by keyword or by reference."""
 
     def __init__(self) -> None:
+        self.alive: list[Json] = []  # an id is another's once its object is gone
         self.seen: set[int] = set()
         self.unwinding: set[int] = set()
         self.straight: set[int] = set()
@@ -226,6 +230,7 @@ class _Walk:
         if not isinstance(contents, dict) or id(contents) in self.seen:
             return
         self.seen.add(id(contents))
+        self.alive.append(contents)
         _check_patterns(contents)
         self._unwind(contents, resolver, kind)
         for ref in _references(contents):
@@ -245,6 +250,7 @@ class _Walk:
             ref = next(iter(_references(contents)), "#")
             raise BadSchema(f"$ref {_brief(ref)} leads round in a circle, to no end")
         self.unwinding.add(id(contents))
+        self.alive.append(contents)
         for ref in _references(contents):
             found, its_kind = _lookup(ref, resolver, kind)
             self._unwind(found.contents, found.resolver, its_kind)

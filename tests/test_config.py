@@ -560,7 +560,6 @@ def test_a_bad_auth_is_told_with_its_line_and_the_mend(
         f"{{github: $S {WORD}}}",
         f"{{github: [$S, {WORD}]}}",
         f"{{github: {{secret: {WORD}}}}}",
-        f"{{github: {{{WORD}: x}}}}",
         f"{{github: {{secret: {{text: {WORD}}}}}}}",
         f"{{github: *{WORD}}}",
         f"{{github: !{WORD}}}",
@@ -960,19 +959,12 @@ def ends_in_a_complaint(told: list[str]) -> bool:
         (b"{a: " * 10_000, "1: nested more than 50 deep"),
         (b"- " * 10_000, "1: nested more than 50 deep"),
         (b"? " * 10_000, "1: nested more than 50 deep"),
-        (b"".join(b" " * n + b"a:\n" for n in range(1000)), "52: nested more than 50 deep"),
+        (b"".join(b" " * n + b"a:\n" for n in range(1000)), "51: nested more than 50 deep"),
     ],
     ids=lambda value: repr(value[:20]) if isinstance(value, bytes) else None,
 )
 def test_a_hostile_file_gets_one_complaint(project: Project, data: bytes, told: str) -> None:
-    found = problems(project, data)
-
-    assert len(found) == 1
-    # Which opening goes too deep is counted a little differently by each kind of nesting.
-    if told.startswith("52:"):
-        assert found[0].endswith("nested more than 50 deep")
-    else:
-        assert found == [f"hooks.yaml:{told}"]
+    assert problems(project, data) == [f"hooks.yaml:{told}"]
 
 
 @pytest.mark.parametrize(

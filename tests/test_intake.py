@@ -42,6 +42,7 @@ HOOKS = """
   script: run.sh
   auth: {token: {query: key, value: $TOKEN}}
   methods: [GET, POST]
+  schema: {properties: {a: {}, ref: {}}, additionalProperties: false}
 /any:
   script: run.sh
   auth: [{bearer: $TOKEN}, {basic: {user: me, password: $PASSWORD}}, {github: $SECRET}]
@@ -352,6 +353,10 @@ def test_a_query_that_is_not_utf_8_is_a_400_once_its_token_is_believed(desk: Des
 def test_a_token_in_the_query_is_no_part_of_a_get_s_payload(desk: Desk) -> None:
     new = desk.kept(Delivery("GET", "/query", "key=t0ken&a=1", {}, b"", "192.0.2.1"))
     assert new.query == "a=1"
+    error = desk.refusal(Delivery("GET", "/query", "key=t0ken&b=1", {}, b"", "192.0.2.1"))
+    assert [misfit.detail for misfit in error.errors] == [
+        "Additional properties are not allowed ('b' was unexpected)"
+    ]
 
 
 def test_a_field_of_that_name_is_kept_where_it_is_no_credential(desk: Desk) -> None:

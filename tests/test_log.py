@@ -350,6 +350,14 @@ def test_a_secret_that_lies_across_a_cut_is_masked(form: Format, portion: int) -
             assert "456789" not in text
 
 
+@pytest.mark.parametrize("after", range(0, 40, 3))
+def test_a_secret_near_the_end_of_what_is_held_is_masked(after: int) -> None:
+    secret = "s3cret-" + "0123456789" * 3
+    data = b"x" * HELD + secret.encode() + b"y" * after
+    text = "".join(scripted(data, b"z\n", secrets=[secret]))
+    assert not re.search("s3|cret|[0-9]{5}", text.replace(RUN, ""))
+
+
 @pytest.mark.parametrize("secret", ["hunter2-and-more", "hunter2\nand-more"])
 def test_a_secret_that_contains_another_is_masked_whole(secret: str) -> None:
     whole = secret.replace("\n", "")

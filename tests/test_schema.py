@@ -403,6 +403,16 @@ def test_a_reference_that_dangles_in_another_file_is_found_too(folder: Path) -> 
     assert problem({"$ref": "one.json"}, folder) == f"$ref 'three.json' {NOWHERE}"
 
 
+@pytest.mark.parametrize("others", range(1, 40, 3))
+def test_it_is_found_among_many_files_of_the_same_form(others: int, folder: Path) -> None:
+    for number in range(others):
+        write(folder / f"{number}.json", {"properties": {"a": {"type": "integer"}}})
+    write(folder / "last.json", {"properties": {"a": {"$ref": "gone.json"}}})
+    names = [*(f"{number}.json" for number in range(others)), "last.json"]
+    contents = {"properties": {name: {"$ref": name} for name in names}}
+    assert problem(contents, folder) == f"$ref 'gone.json' {NOWHERE}"
+
+
 def test_a_reference_to_a_broken_file_says_what_is_wrong_with_it(folder: Path) -> None:
     (folder / "broken.json").write_text("{,}")
     told = problem({"$ref": "broken.json"}, folder)
