@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: run check test bench clean
 
 run: $(VENV)/.run
-	PORT=$${PORT:-5000} exec $(BIN)/python runner.py
+	exec $(BIN)/python runner.py --port $${PORT:-5000}
 
 check: $(VENV)/.run
 	@$(BIN)/python runner.py check
@@ -30,7 +30,8 @@ clean:
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "hookrunner needs Python 3.11 or newer; name one: make PYTHON=python3.13"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "this Python cannot make a virtual environment; on Debian: apt install python3-venv"; exit 1; }
 
 $(VENV)/.run: requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -r requirements.txt

@@ -1,31 +1,20 @@
 """The running program: builds everything, starts and stops it in order.
 
-The only module that knows waitress, whose defaults are traps for us: four threads, 100
-connections, select, a gigabyte of body, an idle timeout that dripping bytes reset, and
-a shutdown that gives running requests five seconds and cuts them on a second SIGTERM.
-So its event loop is run here, and the stop is ours.
+Signals, reload, the timetable of a stop: what concerns all parts at once is here, and
+nothing else is.
 """
 
 from __future__ import annotations
 
-import errno
-import logging
-import resource
 import signal
 import socket
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
-
-from waitress import wasyncore
-from waitress.adjustments import Adjustments
-from waitress.channel import HTTPChannel
-from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask, ThreadedTaskDispatcher
 
 from hookrunner import VERSION
 from hookrunner.config import Config, load, switched_off
@@ -33,17 +22,14 @@ from hookrunner.intake import Intake
 from hookrunner.journal.sqlite import SqliteJournal
 from hookrunner.launch import kin
 from hookrunner.launch.process import ProcessLauncher
-from hookrunner.log import Format, Log
-from hookrunner.model import Refused, Trouble
-from hookrunner.web import Networks, Web, problem
-from hookrunner.worker import Workers
+from hookrunner.log import Format, Log, place_of
+from hookrunner.model import BadConfig, JournalUnavailable
+from hookrunner.serving import Server, listen
+from hookrunner.web import Networks, Web
+from hookrunner.worker import Workers, known
 
-MOST_CONNECTIONS = 1500
-REQUEST_SECONDS = 30.0
-"""A request that is not here whole by then is closed, however it drips."""
-
-IN_MEMORY = 128 * 1024
-"""Bytes of a half-received body kept in memory; 1500 of them must fit a small dyno."""
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the files, with --reload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +43,8 @@ class Settings:
     threads: int = 40
     slots: int = 8
     grace: float = 26.0
+    lease: float = 90.0
+    reload: bool = False
     log_format: Format = "text"
     on_dyno: bool = False
     trusted: Networks = ()
@@ -69,26 +57,14 @@ def serve(settings: Settings, environ: Mapping[str, str]) -> None:
         config = load(settings.config, environ)
         log.know(config.secrets)
         kin.hide_memory()
-        _allow_descriptors()
         listener = listen(settings.host, settings.port)
         journal = SqliteJournal(settings.data)
-        _Program(settings, config, log, listener, journal).run()
+        left = kin.end_recorded(settings.data / "scripts.pids", journal.unfinished())
+        if left:
+            log.warning(f"{_count(left, 'process', 'processes')} of scripts had outlived us; ended")
+        _Program(settings, environ, config, log, listener, journal).run()
     finally:
         log.close()
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises Trouble if the address is taken or not ours."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=1024)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise Trouble(
-                f"port {port} is taken; choose another with --port {port + 1}, "
-                "or stop the program that has it"
-            ) from None
-        raise Trouble(f"cannot listen on {host}:{port}: {error.strerror}") from None
 
 
 class _Program:
@@ -97,12 +73,14 @@ class _Program:
     def __init__(
         self,
         settings: Settings,
+        environ: Mapping[str, str],
         config: Config,
         log: Log,
         listener: socket.socket,
         journal: SqliteJournal,
     ) -> None:
         self.settings = settings
+        self.environ = environ
         self.config = config
         self.log = log
         self.journal = journal
@@ -111,10 +89,24 @@ class _Program:
         )
         self.intake = Intake(config, journal, log)
         self.workers = Workers(
-            config, journal, self.launcher, log, settings.data / "runs", settings.slots
+            config,
+            journal,
+            self.launcher,
+            log,
+            settings.data / "runs",
+            settings.slots,
+            settings.lease,
         )
-        web = Web(self.intake, journal, log, settings.trusted, durable=not settings.on_dyno)
-        self.server = _server(web, listener, settings, config, log)
+        web = Web(
+            self.intake,
+            journal,
+            log,
+            settings.trusted,
+            durable=not settings.on_dyno,
+            end_script=self.workers.cancel,
+        )
+        self.server = Server(web, listener, settings.threads, largest_body(config), log)
+        self.reload_asked = threading.Event()
         self.stop_asked = threading.Event()
         self.stop_at_once = threading.Event()
         self.settled = threading.Event()
@@ -122,12 +114,13 @@ class _Program:
 
     def run(self) -> None:
         """Start, serve until a signal, stop."""
-        _forward_warnings(self.log)
-        recovered, lost = self.journal.recover(self.config.hooks)
+        recovered, lost = self.journal.recover(known(self.config))
         self.workers.start()
         threading.Thread(target=self._stop_when_asked, name="stop", daemon=True).start()
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
+        signal.signal(signal.SIGHUP, lambda *_: self.reload_asked.set())
+        threading.Thread(target=self._reload_when_asked, name="reload", daemon=True).start()
         self._say_hello(recovered, lost)
         self._loop()
         self.server.close()
@@ -137,19 +130,17 @@ class _Program:
 
     def _say_hello(self, recovered: int, lost: int) -> None:
         on = sum(not hook.missing for hook in self.config.hooks.values())
-        where = _address(self.server)
-        self.log.info(f"hookrunner {VERSION} listens on {where} with {_count(on, 'hook')}")
-        for line in switched_off(self.config, on_dyno=self.settings.on_dyno):
-            self.log.warning(line)
+        self.log.info(
+            f"hookrunner {VERSION} listens on {self.server.address} with {_count(on, 'hook')}"
+        )
         if self.settings.on_dyno:
             self.log.warning(
                 "runs are kept on this dyno's disk, which goes with the dyno: a restart loses "
-                "what is queued; do not rely on more until the journal can be a database"
+                "what has not run (README.md, 'What is not promised on a dyno')"
             )
         if recovered:
             self.log.info(f"{_count(recovered, 'run')} had been interrupted; running again")
-        if lost:
-            self.log.warning(f"{_count(lost, 'queued run')} failed: the path left hooks.yaml")
+        self._warn(lost)
 
     def _on_signal(self, number: int, frame: object) -> None:
         # Heroku may send TERM several times: the drain must not mind. A second Ctrl-C is
@@ -158,11 +149,53 @@ class _Program:
             self.stop_at_once.set()
         self.stop_asked.set()
 
+    def _reload_when_asked(self) -> None:
+        """Reload on SIGHUP; with --reload, also when a file has changed."""
+        seen = watched(self.settings.config)
+        while not self.stop_asked.is_set():
+            asked = self.reload_asked.wait(LOOK_EVERY if self.settings.reload else None)
+            self.reload_asked.clear()
+            now = watched(self.settings.config)
+            if asked or now != seen:
+                seen = now
+                self._reload()
+
+    def _reload(self) -> None:
+        """Read hooks.yaml anew, aside; then swap. What is bad leaves everything as it was."""
+        try:
+            config = load(self.settings.config, self.environ)
+        except BadConfig as error:
+            for line in error.problems:
+                self.log.error(line)
+            self.log.error("hooks.yaml was not reloaded; the hooks are as they were")
+            return
+        except Exception as error:
+            self.log.error(f"bug: {place_of(error)}; please report it; hooks are as they were")
+            return
+        # The old secrets stay masked: scripts that have them are still running.
+        self.log.know({*self.config.secrets, *config.secrets})
+        self.config = self.intake.config = self.workers.config = config
+        self.server.take_bodies_of(largest_body(config))
+        try:
+            lost = self.journal.fail_lost(known(config))
+        except JournalUnavailable as error:
+            self.log.error(f"the journal is unavailable: {error}")
+            lost = 0
+        self.journal.wake_workers()
+        on = sum(not hook.missing for hook in config.hooks.values())
+        self.log.info(f"hooks.yaml was reloaded: {_count(on, 'hook')}")
+        self._warn(lost)
+
+    def _warn(self, lost: int) -> None:
+        for line in switched_off(self.config, on_dyno=self.settings.on_dyno):
+            self.log.warning(line)
+        if lost:
+            self.log.warning(f"{_count(lost, 'queued run')} failed: the path left hooks.yaml")
+
     def _loop(self) -> None:
-        """Be waitress's event loop until all is said."""
+        """Serve until all is said."""
         while not self._over():
-            pause = 0.02 if self.settled.is_set() else 1.0
-            wasyncore.loop(timeout=pause, use_poll=True, map=self.server._map, count=1)
+            self.server.turn(0.02 if self.settled.is_set() else 1.0)
 
     def _over(self) -> bool:
         if not self.settled.is_set():
@@ -178,7 +211,13 @@ class _Program:
         self.intake.stopping = True
         self.launcher.begin_stop()
         self.workers.stop_claiming()
-        self.log.info("stopping: what runs may finish, what comes now is told to come again")
+        running = len(self.workers.attempts)
+        self.log.info(
+            f"stopping: {_count(running, 'script')} may finish, for {grace * 18 / 26:.0f} s "
+            "at most; Ctrl-C ends them now; they run again at the next start"
+            if running
+            else "stopping"
+        )
         # Of Heroku's 30 s: TERM to scripts at 18, KILL at 23, gone by 26.
         if not self._join(begun + grace * 18 / 26):
             self.launcher.terminate()
@@ -186,8 +225,21 @@ class _Program:
                 self.launcher.kill()
                 self.workers.join(2.0)
         self.journal.wake_senders()
+        if self.settings.on_dyno:
+            self._name_the_lost()
         self.settled.set()
-        self.server.pull_trigger()
+        self.server.wake()
+
+    def _name_the_lost(self) -> None:
+        """List what was acknowledged and goes with the dyno's disk."""
+        try:
+            lost = self.journal.unfinished()
+        except JournalUnavailable as error:
+            self.log.error(f"the journal is unavailable: {error}")
+            return
+        for first in range(0, len(lost), 100):
+            ids = " ".join(lost[first : first + 100])
+            self.log.error(f"acknowledged, and lost with this dyno's disk: {ids}")
 
     def _join(self, until: float) -> bool:
         """True once every worker is done; False at `until`, or when told to stop at once."""
@@ -197,96 +249,21 @@ class _Program:
         return False
 
 
-class _Channel(HTTPChannel):  # type: ignore[misc]
-    """A connection that knows when the request began that it is receiving."""
-
-    def __init__(self, *args: Any, **named: Any) -> None:
-        self.begun = time.monotonic()
-        self.heard = False
-        super().__init__(*args, **named)
-
-    def received(self, data: bytes) -> bool:
-        before = self.request
-        self.heard = True
-        result = super().received(data)
-        if self.request is not None and self.request is not before:
-            self.begun = time.monotonic()
-        return bool(result)
-
-    def overdue(self, now: float) -> bool:
-        """True if a request, or the first word of one, has been on its way for too long."""
-        on_its_way = self.request is not None or not self.heard
-        return on_its_way and not self.requests and now - self.begun > REQUEST_SECONDS
+def largest_body(config: Config) -> int:
+    """The largest body, in bytes, that any hook takes."""
+    return max(hook.max_body for hook in config.hooks.values())
 
 
-class _Server(TcpWSGIServer):  # type: ignore[misc]
-    """waitress's server, with a deadline for whole requests."""
-
-    channel_class = _Channel
-
-    def maintenance(self, now: float) -> None:
-        super().maintenance(now)
-        for channel in self.active_channels.values():
-            if channel.overdue(time.monotonic()):
-                channel.will_close = True
-
-    def quiet(self) -> bool:
-        """True if no request is being answered and no answer is still being sent."""
-        return not any(
-            channel.requests or channel.total_outbufs_len
-            for channel in self.active_channels.values()
-        )
-
-
-def _server(
-    web: Web, listener: socket.socket, settings: Settings, config: Config, log: Log
-) -> _Server:
-    adjustments = Adjustments(
-        threads=settings.threads,
-        connection_limit=MOST_CONNECTIONS,
-        asyncore_use_poll=True,
-        cleanup_interval=5,
-        # One more, because waitress refuses what reaches the limit and we what exceeds it.
-        max_request_body_size=max(hook.max_body for hook in config.hooks.values()) + 1,
-        inbuf_overflow=IN_MEMORY,
-        recv_bytes=64 * 1024,
-        clear_untrusted_proxy_headers=False,  # web.client_address believes only whom it should
-        ident="hookrunner",
-        log_socket_errors=False,
-    )
-    dispatcher = ThreadedTaskDispatcher()
-    dispatcher.set_thread_count(settings.threads)
-    sockinfo = (listener.family, listener.type, listener.proto, listener.getsockname())
-    server = _Server(
-        web,
-        {},
-        _sock=listener,
-        dispatcher=dispatcher,
-        adj=adjustments,
-        sockinfo=sockinfo,
-        bind_socket=False,
-    )
-    _Channel.error_task_class = _problem_task(log)
-    return server
-
-
-def _problem_task(log: Log) -> type:
-    """How waitress answers what is no HTTP it takes: as all our refusals, and logged."""
-
-    class ProblemTask(ErrorTask):  # type: ignore[misc]
-        def execute(self) -> None:
-            error = self.request.error
-            # waitress quotes the offending line, which may be a credential's.
-            told = error.body.partition('"')[0].strip()
-            answer = problem(Refused(error.code, told))
-            log.info(f"refused: {error.reason}: {told} ({error.code})", status=error.code)
-            self.status = f"{error.code} {error.reason}"
-            self.response_headers.extend(answer.headers.items())
-            self.set_close_on_finish()
-            self.content_length = len(answer.body)
-            self.write(answer.body)
-
-    return ProblemTask
+def watched(path: Path) -> list[tuple[str, int, int, int]]:
+    """What tells whether hooks.yaml, .env or a schema is another than before."""
+    root = path.absolute().parent
+    files = [path.absolute(), root / ".env", *sorted((root / "schemas").rglob("*.json"))]
+    found = []
+    for file in files:
+        with suppress(OSError):  # follows links: a swapped one is a change
+            stat = file.stat()
+            found.append((str(file), stat.st_ino, stat.st_mtime_ns, stat.st_size))
+    return found
 
 
 def networks(text: str) -> Networks:
@@ -296,41 +273,5 @@ def networks(text: str) -> Networks:
     return tuple(ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
 
 
-def _address(server: _Server) -> str:
-    host, port = server.effective_host, server.effective_port
-    if ":" in host:
-        host = f"[{host}]"
-    note = " (this machine only; --host 0.0.0.0 opens it)" if host in ("127.0.0.1", "[::1]") else ""
-    return f"http://{host}:{port}{note}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-class _Warnings(logging.Handler):
-    """waitress's warnings as lines of our log."""
-
-    def __init__(self, log: Log) -> None:
-        super().__init__(logging.WARNING)
-        self.log = log
-
-    def emit(self, record: logging.LogRecord) -> None:
-        cause = record.exc_info[1] if record.exc_info else None
-        self.log.warning(f"waitress: {record.getMessage()}" + (f": {cause!r}" if cause else ""))
-
-
-def _forward_warnings(log: Log) -> None:
-    logger = logging.getLogger("waitress")
-    logger.addHandler(_Warnings(log))
-    logger.propagate = False
-    # "Task queue depth": with 40 threads a short queue is no news.
-    logging.getLogger("waitress.queue").disabled = True
-
-
-def _allow_descriptors() -> None:
-    """As many descriptors as the system lets us have: each connection takes one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 4096 if hard == resource.RLIM_INFINITY else min(4096, hard)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+def _count(number: int, noun: str, several: str = "") -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {several or noun + 's'}"

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from hookrunner.web import Networks
 
 LOCAL = "127.0.0.1"
+
+SHORTEST, LONGEST = 0.1, 86400.0
+"""Seconds: longer than any platform waits, and short enough for every clock."""
 
 HEADINGS = ("PATH", "METHODS", "WHO MAY POST", "SCRIPT", "ANSWERS", "STATE")
 
@@ -37,7 +42,7 @@ proxies. A flag wins over the environment."""
 
 def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
     """Do what the command line says; return the exit status."""
-    arguments = _parser().parse_args(argv)
+    arguments = _arguments(argv)
     try:
         return VERBS[arguments.verb](arguments, environ)
     except BadConfig as error:
@@ -64,17 +69,19 @@ def serve(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from hookrunner import app  # only this verb needs a server, and `check` should be quick
 
     config = _config(arguments, environ)
+    environ = _with_dotenv(config, environ)
     on_dyno = "DYNO" in environ
     port = _number(arguments.port, environ, "PORT", 5000, 0, 65535)
     settings = app.Settings(
         config=config,
-        data=Path(arguments.data or environ.get("DATA_DIR") or config.parent / "var").resolve(),
-        # Whoever sets PORT is a platform that wants to reach it from outside.
-        host=arguments.host or environ.get("HOST") or ("0.0.0.0" if "PORT" in environ else LOCAL),
+        data=Path(arguments.data or environ.get("DATA_DIR") or config.parent / "var").absolute(),
+        host=arguments.host or environ.get("HOST") or ("0.0.0.0" if on_dyno else LOCAL),
         port=port,
         threads=_number(arguments.threads, environ, "THREADS", 40, 1, 1000),
         slots=_number(arguments.slots, environ, "SLOTS", 8, 1, 1000),
-        grace=_grace(arguments, environ),
+        grace=_seconds(arguments.grace, environ, "GRACE", "26"),
+        lease=_seconds(arguments.lease, environ, "LEASE", "90"),
+        reload=arguments.reload,
         log_format=_log_format(environ),
         on_dyno=on_dyno,
         trusted=_trusted(environ, app.networks, "*" if on_dyno else ""),
@@ -88,15 +95,7 @@ def check(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from hookrunner.config import load, switched_off
 
     config = load(_config(arguments, environ), environ)
-    rows: list[tuple[str, ...]] = [
-        ("PATH", "METHODS", "WHO MAY POST", "SCRIPT", "ANSWERS", "STATE")
-    ]
-    rows += [_row(hook) for hook in config.hooks.values()]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        )
+    _print_table([HEADINGS, *(_row(hook) for hook in config.hooks.values())])
     lines = switched_off(config, on_dyno="DYNO" in environ)
     _complain(lines)
     return 1 if lines else 0
@@ -108,23 +107,44 @@ VERBS: Mapping[str, Callable[[argparse.Namespace, Mapping[str, str]], int]] = {
 }
 
 
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
+    parser = _parser()
+    # In two steps: of `--prot 8080`, argparse would say that 8080 is no verb.
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if arguments.verb not in VERBS:
+        known = ", ".join(map(repr, VERBS))
+        parser.error(f"argument VERB: invalid choice: {arguments.verb!r} (choose from {known})")
+    return arguments
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="runner.py",
+        allow_abbrev=False,  # what is short today is ambiguous with the next flag
         description="Run the scripts of hooks.yaml for what is posted to its paths.",
         epilog=EXAMPLES + "\n" + SETTINGS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("verb", nargs="?", default="serve", choices=list(VERBS), metavar="VERB",
+    parser.add_argument("verb", nargs="?", default="serve", metavar="VERB",
                         help="serve (the default) or check")  # fmt: skip
     parser.add_argument("--version", action="version", version=f"hookrunner {VERSION}")
     parser.add_argument("--config", metavar="PATH", help="the hooks.yaml to use")
     parser.add_argument("--data", metavar="DIR", help="where runs are kept; default var/")
-    parser.add_argument("--host", help=f"address to listen on; default {LOCAL}")
+    parser.add_argument("--host", help=f"address to listen on; default {LOCAL}, on a dyno 0.0.0.0")
     parser.add_argument("--port", help="port to listen on; default 5000, 0 for any free one")
     parser.add_argument("--threads", help="threads for requests; default 40")
     parser.add_argument("--slots", help="scripts that run at once; default 8")
     parser.add_argument("--grace", metavar="SECONDS", help="time to stop in; default 26")
+    parser.add_argument(
+        "--lease",
+        metavar="SECONDS",
+        help="a run whose runner is gone is run again then; default 90",
+    )
+    parser.add_argument(
+        "--reload", action="store_true", help="take up changes of hooks.yaml as they are made"
+    )
     return parser
 
 
@@ -136,18 +156,30 @@ def _number(
     flag: str | None, environ: Mapping[str, str], name: str, default: int, least: int, most: int
 ) -> int:
     given = flag or environ.get(name) or str(default)
-    if not given.isascii() or not given.isdigit() or not least <= int(given) <= most:
+    if not re.fullmatch(r"[0-9]{1,9}", given) or not least <= int(given) <= most:
         where = f"--{name.lower()}" if flag else name
-        raise Trouble(f"{where} must be a whole number from {least} to {most}, not {given!r}")
+        raise Trouble(f"{where} must be a whole number from {least} to {most}, not {_brief(given)}")
     return int(given)
 
 
-def _grace(arguments: argparse.Namespace, environ: Mapping[str, str]) -> float:
-    given = str(arguments.grace or environ.get("GRACE") or "26")
+def _with_dotenv(config: Path, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment, and what the .env beside hooks.yaml adds; it is judged with the file."""
+    from hookrunner import envfile
+
+    return {**envfile.read(config.absolute().parent / ".env", []), **environ}
+
+
+def _seconds(flag: str | None, environ: Mapping[str, str], name: str, default: str) -> float:
+    given = str(flag or environ.get(name) or default)
+    where = f"--{name.lower()}" if flag else name
     try:
-        return units.duration(given if given[-1:].isalpha() else f"{given}s")
+        seconds = units.duration(given if given[-1:].isalpha() else f"{given}s")
     except ValueError:
-        raise Trouble(f"--grace must be a time such as 26s, not {given!r}") from None
+        raise Trouble(f"{where} must be a time such as 26s, not {_brief(given)}") from None
+    if not SHORTEST <= seconds <= LONGEST:
+        within = f"from {units.show_duration(SHORTEST)} to {units.show_duration(LONGEST)}"
+        raise Trouble(f"{where} must be {within}, not {_brief(given)}")
+    return seconds
 
 
 def _log_format(environ: Mapping[str, str]) -> Format:
@@ -157,7 +189,7 @@ def _log_format(environ: Mapping[str, str]) -> Format:
     for known in FORMATS:
         if given == known:
             return known
-    raise Trouble(f"LOG_FORMAT must be text, logfmt or json, not {given!r}")
+    raise Trouble(f"LOG_FORMAT must be text, logfmt or json, not {_brief(given)}")
 
 
 def _trusted(environ: Mapping[str, str], read: Callable[[str], Networks], default: str) -> Networks:
@@ -166,7 +198,8 @@ def _trusted(environ: Mapping[str, str], read: Callable[[str], Networks], defaul
         return read(given)
     except ValueError:
         raise Trouble(
-            f"FORWARDED_ALLOW must be *, or addresses such as 10.0.0.0/8,127.0.0.1, not {given!r}"
+            f"FORWARDED_ALLOW must be *, or addresses such as 10.0.0.0/8,127.0.0.1, "
+            f"not {_brief(given)}"
         ) from None
 
 
@@ -184,6 +217,24 @@ def _row(hook: Hook) -> tuple[str, ...]:
     )
 
 
+def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    try:
+        for row in rows:
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            print("  ".join(cells).rstrip())
+        print(end="", flush=True)
+    except OSError as error:
+        # Python flushes once more when it ends, and would fail with a traceback of its own.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise Trouble(f"the hooks cannot be shown: {error.strerror}") from None
+
+
 def _complain(lines: Sequence[str]) -> None:
-    for line in lines:
-        print(line, file=sys.stderr)
+    with suppress(OSError):  # there is nobody left to be told
+        for line in lines:
+            print(line, file=sys.stderr)
+
+
+def _brief(given: str) -> str:
+    return repr(given) if len(given) <= 60 else f"{given[:60]!r}…"

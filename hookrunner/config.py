@@ -1,29 +1,25 @@
 """hooks.yaml, and the .env beside it, made into hooks; or every complaint at once.
 
-`_read_hook` is the list of settings: asking for one makes it known. Nothing unknown,
+`_HookReader.read` is the list of settings: asking for one makes it known. Nothing unknown,
 ambiguous or insecure is let through, and nothing is raised before all has been read.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from difflib import get_close_matches
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast, get_args
 
-from hookrunner import route, template
-from hookrunner.auth.schemes import HEADER_NAME, read_auth
+from hookrunner import envfile, files, respond, route, template, terms
+from hookrunner.auth.schemes import read_auth
 from hookrunner.model import (
     BadConfig,
+    Dedupe,
     Hook,
     Json,
-    Mode,
     Respond,
+    Retry,
     Scheme,
     Shape,
     Template,
@@ -34,30 +30,20 @@ from hookrunner.sections import (
     Source,
     Value,
     Wrong,
+    any_text,
     compose,
     duration,
     flag,
+    hint,
     list_of,
     one_of,
+    show,
     size,
     text,
-    whole,
 )
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-WAIT = {"accepted": 0.0, "status": 8.0, "output": 25.0}
-NOT_YET = (
-    "retry",
-    "concurrency",
-    "order",
-    "queue",
-    "rate",
-    "dedupe",
-    "warm",
-    "preload",
-    "keep",
-    "on_failure",
-)
+NOT_YET = ("warm", "preload")
 """Settings of the contract whose engine is still to come: refused, never ignored."""
 
 OWN_SECRETS = frozenset({"ADMIN_TOKEN", "JOURNAL_URL"})
@@ -65,8 +51,8 @@ OWN_SECRETS = frozenset({"ADMIN_TOKEN", "JOURNAL_URL"})
 
 MASKED = (*OWN_SECRETS, "DATABASE_URL")
 OWN_VARIABLES = re.compile(r"HOOK_.*|TMPDIR")
-FRAMING = {"content-length", "transfer-encoding", "connection", "content-type", "hook-run", "date"}
-VISIBLE = re.compile(r"[\x20-\x7e]+")
+JUDGED = ("method", "path", "query", "headers", "payload")
+"""What a `when` may speak of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +72,8 @@ class Config:
 def load(path: Path, environ: Mapping[str, str]) -> Config:
     """Read hooks.yaml and the .env beside it. Raises BadConfig with every problem."""
     problems: list[str] = []
-    root = path.resolve().parent
-    full = {**_dotenv(root / ".env", problems), **environ}
+    root = path.absolute().parent  # not resolved: a link that is swapped shall lead elsewhere
+    full = {**envfile.read(root / ".env", problems), **environ}
     source = Source(path.name, full, problems)
     hooks = _read_hooks(_read(path, source), source, root)
     if problems:
@@ -126,110 +112,117 @@ def _read(path: Path, source: Source) -> bytes:
     raise BadConfig([*source.problems, problem])
 
 
-def _dotenv(path: Path, problems: list[str]) -> dict[str, str]:
-    if not path.is_file():
-        return {}
-    # Imported late: on a dyno there is no .env, and start-up counts.
-    from dotenv.parser import parse_stream
-
-    found = {}
-    try:
-        with path.open(encoding="utf-8-sig") as stream:
-            for binding in parse_stream(stream):
-                if binding.error:
-                    problems.append(f".env:{binding.original.line}: write NAME=value, a line each")
-                elif binding.key:
-                    found[binding.key] = binding.value or ""
-    except UnicodeDecodeError:
-        problems.append(".env:1: the file is not UTF-8; save it as UTF-8")
-    except OSError as error:
-        problems.append(f".env: cannot be read: {error.strerror}")
-    return found
-
-
 def _read_hooks(data: bytes, source: Source, root: Path) -> dict[str, Hook]:
     top = compose(data, source)
-    if top is None:
-        return {}
-    if not isinstance(top.plain, dict):
-        top.complain(f"the file must map paths to hooks, such as /hello:, not {_a(top.plain)}")
+    if top is None or not _maps_paths(top):
         return {}
     section = Section(top)
-    defaults = section.find("defaults")
-    fallback = defaults.section() if defaults else None
-    if fallback and "script" in fallback.entries:
-        fallback.entries["script"][0].complain("script cannot be a default; each hook has its own")
+    found = section.find("defaults")
+    defaults = found.section() if found else None
+    folders = _Folders(files.Folder(root / "scripts"), files.Folder(root / "schemas"))
     hooks: dict[str, Hook] = {}
-    known: list[str] = []
-    passed: dict[str, Value] = {}
-    for key, value in section.pairs():
-        if key.title.startswith("/"):
-            _check_path(key, hooks)
-            if not value.is_mapping():
-                continue
-            source.missing = []
-            hook = _HookReader(key, value, fallback, root)
-            hooks[key.title] = hook.read()
-            known = hook.section.known
-            passed |= hook.passed
-        elif key.title != "defaults":
-            near = get_close_matches(key.title, ["defaults"], n=1) or [f"/{key.title}"]
-            key.complain(f"unknown key {key.title!r}; did you mean {near[0]!r}?")
+    passed: list[Value] = []
+    for key, value in _paths(section):
+        source.missing = []
+        reader = _HookReader(key, Section(value, defaults, key), folders)
+        hooks[key.title] = reader.read()
+        passed += reader.passed
     if not hooks and not source.problems:
         top.complain("there is no hook; a hook is a key that begins with '/'")
-    if fallback and known:
-        fallback.refuse_leftovers(known)
-    for name, value in passed.items():
-        if name in OWN_SECRETS | source.secret_names:
-            value.complain(
-                f"pass_env names {name}, which is a secret of the runner; "
-                f"a script that must have it gets it by env: {{{name}: ${name}}}"
-                if name not in OWN_SECRETS
-                else f"pass_env names {name}, which no script gets"
-            )
+    if defaults:
+        # By themselves too: a bad one that every hook overrides would lie in wait.
+        alone = _DefaultsReader(defaults.value, defaults, folders)
+        alone.read()
+        passed += alone.passed
+    _refuse_secrets(passed, source)
     return hooks
 
 
-def _a(value: Json) -> str:
-    return "a list" if isinstance(value, list) else repr(value)
+def _maps_paths(top: Value) -> bool:
+    if isinstance(top.plain, dict):
+        return True
+    top.complain(f"the file must map paths to hooks, such as /hello:, not {show(top.plain)}")
+    return False
 
 
-def _check_path(key: Value, hooks: Mapping[str, Hook]) -> None:
-    told = route.problem(key.title)
-    if told:
+def _paths(section: Section) -> Iterator[tuple[Value, Value]]:
+    """Each path and its hook, after a complaint of every path that cannot be one."""
+    known: dict[str, Value] = {}
+    for key, value in section.pairs():
+        if key.title.startswith("/"):
+            _check_path(key, known)
+            if value.is_mapping():
+                yield key, value
+        elif key.title != "defaults":
+            key.complain(f"unknown key {show(key.title)}{_meant(key.title)}")
+
+
+def _meant(name: str) -> str:
+    if near := hint(name, ["defaults"]):
+        return near
+    if route.problem(f"/{name}"):
+        return "; a hook is a key that begins with '/'"
+    return f"; did you mean {show(f'/{name}')}?"
+
+
+def _check_path(key: Value, known: dict[str, Value]) -> None:
+    if told := route.problem(key.title):
         key.complain(f"{key.title}: {told}")
-    for other, hook in hooks.items():
-        if route.same(other, key.title):
-            key.complain(f"{key.title} matches what {other} on line {hook.line} matches")
+    other = known.setdefault(route.shape(key.title), key)
+    if other is not key:
+        key.complain(f"{key.title} matches what {other.title} on line {other.line} matches")
+
+
+def _refuse_secrets(passed: list[Value], source: Source) -> None:
+    for value in passed:
+        name = value.plain
+        if name in OWN_SECRETS:
+            value.complain(f"pass_env names {name}, which no script gets")
+        elif name in source.secret_names:
+            value.complain(
+                f"pass_env names {name}, which is a secret of the runner; "
+                f"a script that must have it gets it by env: {{{name}: ${name}}}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Folders:
+    """Where the files are that a hook names."""
+
+    scripts: files.Folder
+    schemas: files.Folder
 
 
 class _HookReader:
     """One entry of hooks.yaml on its way to a Hook."""
 
-    def __init__(self, key: Value, value: Value, fallback: Section | None, root: Path) -> None:
+    def __init__(self, key: Value, section: Section, folders: _Folders) -> None:
         self.key = key
-        self.root = root
-        self.section = Section(value, fallback, key)
-        self.params = route.params(key.title)
-        self.passed: dict[str, Value] = {}
+        self.section = section
+        self.folders = folders
+        self.params: tuple[str, ...] | None = route.params(key.title)
+        self.passed: list[Value] = []
 
     def read(self) -> Hook:
         take = self.section.take
-        script = self.section.require("script", self._script, "name a file of scripts/")
+        script = self._script()
         auth = self._auth()
         methods = take("methods", _methods) or ("POST",)
         self._refuse_unsigned_get(methods, auth)
+        retry = take("retry", terms.read_retry, default=Retry())
+        dedupe = take("dedupe", terms.read_dedupe, default=Dedupe())
+        on_failure = take("on_failure", self._startable)
         hook = Hook(
             path=self.key.title,
             script=script or Path(),
-            command=_command(script) if script else (),
+            command=files.command(script) if script else (),
             auth=auth,
             schema=take("schema", self._schema),
             methods=methods,
             when=take("when", self._when),
-            respond=self._patient(take("respond", _respond, default=_DEFAULT_RESPOND), auth),
+            respond=_patient(take("respond", respond.read, default=respond.DEFAULT), auth),
             timeout=take("timeout", duration, default=300.0),
-            args=take("args", list_of(self._template, "a list of texts"), default=()),
+            args=take("args", list_of(self._argument, "a list of texts"), default=()),
             env=take("env", self._env, default={}),
             pass_env=take("pass_env", self._pass_env),
             max_body=take("max_body", size, default=1024**2),
@@ -237,6 +230,10 @@ class _HookReader:
             memory=take("memory", size),
             shield=take("shield", flag, default=False),
             line=self.key.line,
+            retry=retry,
+            dedupe=dedupe,
+            terms=terms.read_terms(self.section, retry),
+            on_failure=files.command(on_failure) if on_failure else (),
             missing=tuple(self.key.source.missing),
         )
         for name in NOT_YET:
@@ -244,6 +241,9 @@ class _HookReader:
                 found.complain(f"{name} is not yet available in this version; take it out")
         self.section.refuse_leftovers()
         return hook
+
+    def _script(self) -> Path | None:
+        return self.section.require("script", self._startable, "name a file of scripts/")
 
     def _auth(self) -> tuple[Scheme, ...]:
         found = self.section.find("auth")
@@ -263,175 +263,152 @@ class _HookReader:
                 "does not sign; take GET out of methods"
             )
 
-    def _script(self, value: Value) -> Path:
+    def _startable(self, value: Value) -> Path:
         name = text(value)
-        folder = self.root / "scripts"
-        path = folder / name
-        if not path.resolve().is_relative_to(folder.resolve()):
-            value.complain(f"script {name!r} is outside scripts/; move it there")
-        elif not path.is_file():
-            value.complain(f"there is no scripts/{name}{_near(name, folder)}")
-        elif not os.access(path, os.R_OK):
-            value.complain(f"scripts/{name} cannot be read; chmod +r scripts/{name}")
-        elif path.suffix == ".sh" and not shutil.which("bash"):
-            value.complain(f"scripts/{name} needs bash, which is not installed here")
-        elif path.suffix not in (".py", ".sh"):
-            _check_executable(value, path)
+        try:
+            path = self.folders.scripts.find(name)
+        except files.NoFile as error:
+            value.complain(str(error))
+            return Path(name)
+        for told in files.faults(path, f"scripts/{name}"):
+            value.complain(told)
         return path
 
     def _schema(self, value: Value) -> Shape:
-        folder = self.root / "schemas"
+        if value.plain is None:
+            raise Wrong("a file of schemas/, or a JSON Schema")
+        folder = self.folders.schemas
         try:
-            if not isinstance(value.plain, str):
-                return Schema(value.plain, folder)
-            path = folder / value.plain
-            if not path.resolve().is_relative_to(folder.resolve()):
-                raise BadSchema(f"{value.plain!r} is outside schemas/; move it there")
-            if not path.is_file():
-                raise BadSchema(f"there is no schemas/{value.plain}{_near(value.plain, folder)}")
-            return from_file(path, folder)
-        except BadSchema as error:
+            if isinstance(value.plain, str):
+                return from_file(folder.find(value.plain), folder.path)
+            return Schema(value.contents(), folder.path)
+        except (files.NoFile, BadSchema) as error:
             value.complain(f"{value.title}: {error}")
-            return Schema(True, folder)
+        except ValueError:  # of `int`, which takes 4300 digits (sys.int_info)
+            value.complain(f"{value.title}: {show(value.plain)} holds too large a number")
+        return Schema(True, folder.path)
 
     def _when(self, value: Value) -> Shape:
-        contents = value.plain
-        if not isinstance(contents, dict):
+        if not isinstance(value.plain, dict):
             raise Wrong("a JSON Schema over method, path, query, headers and payload")
+        contents = value.contents()
+        for name in _named(contents):
+            if name not in JUDGED:
+                told = f"{show(name)} is none of {', '.join(JUDGED)}{hint(name, JUDGED)}"
+                value.complain(f"when: {told}")
         try:
-            return Schema(_lower_headers(contents), self.root / "schemas")
+            return Schema(_lower_headers(contents), self.folders.schemas.path)
         except BadSchema as error:
             value.complain(f"when: {error}")
-            return Schema(True, self.root / "schemas")
+            return Schema(True, self.folders.schemas.path)
 
-    def _template(self, value: Value) -> Template:
-        found = text(value)
+    def _template(self, value: Value, setting: str) -> Template:
+        found = any_text(value)
+        if "\0" in found:
+            value.complain(f"{value.title} holds the character NUL, which no script can be given")
         try:
             return template.read(found, value.source.variable, self.params)
+        except template.NotInPath as error:
+            # The line is that of the defaults; which of the hooks lacks the name, it cannot tell.
+            whose = "" if setting in self.section.entries else f", for {self.key.title}"
+            value.complain(f"{value.title}{whose}: {error}")
         except template.BadTemplate as error:
             value.complain(f"{value.title}: {error}")
-            return template.Text(())
+        return template.Text(())
+
+    def _argument(self, value: Value) -> Template:
+        _refuse_unquoted(value, "")
+        return self._template(value, "args")
+
+    def _variable(self, value: Value) -> Template:
+        _refuse_unquoted(value, f"{value.title}: ")
+        return self._template(value, "env")
 
     def _env(self, value: Value) -> Mapping[str, Template]:
         found = {}
         for key, item in value.section().pairs():
             if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key.title):
-                key.complain(f"{key.title!r} is no name of a variable; use letters, digits and _")
+                key.complain(
+                    f"{show(key.title)} is no name of a variable; use letters, digits and _"
+                )
             elif OWN_VARIABLES.fullmatch(key.title):
                 key.complain(f"{key.title} is set by the runner; take another name")
-            elif (read := item.read(self._template)) is not None:
+            elif (read := item.read(self._variable)) is not None:
                 found[key.title] = read
         return found
 
     def _pass_env(self, value: Value) -> tuple[str, ...]:
         names = list_of(text, "a list of config vars such as [API_KEY]")(value)
-        if isinstance(value.plain, list):
-            self.passed |= {item.plain: item for item in value.items() if item.plain in names}
+        self.passed += [item for item in value.items() if item.plain in names]
         return names
 
-    def _patient(self, respond: Respond, auth: tuple[Scheme, ...]) -> Respond:
-        """Never let a sender wait longer than it has patience: it would send again."""
-        wait = min([respond.wait, *(scheme.patience for scheme in auth)])
-        return Respond(
-            respond.mode,
-            wait,
-            respond.type,
-            respond.headers,
-            respond.exit_status,
-            respond.redirect,
-        )
+
+class _DefaultsReader(_HookReader):
+    """`defaults:` read by itself: a hook that may lack a script, auth and names in its path."""
+
+    def __init__(self, key: Value, section: Section, folders: _Folders) -> None:
+        super().__init__(key, section, folders)
+        self.params = None
+
+    def _script(self) -> None:
+        self.section.find("script")
+        if "script" in self.section.entries:
+            key, _ = self.section.entries["script"]
+            key.complain("script cannot be a default; each hook has its own")
+
+    def _auth(self) -> tuple[Scheme, ...]:
+        found = self.section.find("auth")
+        return (read_auth(found) if found else None) or ()
+
+    def _refuse_unsigned_get(self, methods: tuple[str, ...], auth: tuple[Scheme, ...]) -> None:
+        """A hook may well override one of the two."""
+
+
+def _patient(respond: Respond, auth: tuple[Scheme, ...]) -> Respond:
+    """Never let a sender wait longer than it has patience: it would send again."""
+    return replace(respond, wait=min([respond.wait, *(scheme.patience for scheme in auth)]))
 
 
 def _methods(value: Value) -> tuple[str, ...]:
-    found = list_of(one_of(*METHODS), "a list such as [GET, POST]")(value)
-    if not found:
+    if value.plain == []:
         raise Wrong("a list such as [GET, POST]")
+    found = list_of(one_of(*METHODS), "a list such as [GET, POST]")(value)
     return tuple(dict.fromkeys(found))
 
 
-_DEFAULT_RESPOND = Respond(mode="status", wait=WAIT["status"])
+def _refuse_unquoted(value: Value, name: str) -> None:
+    """To YAML an unquoted {payload:/x} is a mapping of 'payload:/x' to nothing."""
+    if isinstance(value.plain, dict) and len(value.plain) == 1:
+        [(key, rest)] = value.plain.items()
+        written = key if rest is None else f"{key}:{rest}"
+        if written.partition(":")[0] in template.SOURCES:
+            raise Wrong("text", f'quote it: {name}"{{{written}}}"')
 
 
-def _respond(value: Value) -> Respond:
-    mode = one_of(*get_args(Mode))
-    if not isinstance(value.plain, dict):
-        found = cast(Mode, mode(value))
-        return Respond(mode=found, wait=WAIT[found])
-    section = value.section()
-    named = cast(Mode, section.take("mode", mode, default="status"))
-    respond = Respond(
-        mode=named,
-        wait=section.take("wait", duration, default=WAIT[named]),
-        type=section.take("type", _visible, default="text/plain; charset=utf-8"),
-        headers=section.take("headers", _headers, default=()),
-        exit_status=section.take("exit_status", _exit_status, default={}),
-        redirect=section.take("redirect", _visible),
-    )
-    section.refuse_leftovers()
-    return respond
+def _named(contents: dict[str, Json]) -> Iterator[str]:
+    """The properties that a schema speaks of."""
+    for keyword, kind in (("properties", dict), ("required", list)):
+        if isinstance(found := contents.get(keyword), kind):
+            yield from (str(name) for name in found)
 
 
-def _headers(value: Value) -> tuple[tuple[str, str], ...]:
-    found = []
-    for key, item in value.section().pairs():
-        if not HEADER_NAME.fullmatch(key.title) or key.title.lower() in FRAMING:
-            key.complain(f"{key.title!r} is not a header that can be set here")
-        elif (read := item.read(_visible)) is not None:
-            found.append((key.title, read))
-    return tuple(found)
-
-
-def _exit_status(value: Value) -> Mapping[int, int]:
-    found = {}
-    for key, item in value.section().pairs():
-        if not re.fullmatch(r"[0-9]{1,3}", key.title) or not 1 <= int(key.title) <= 255:
-            key.complain(f"exit_status: {key.title!r} is no exit code from 1 to 255")
-        elif (read := item.read(whole(200, 599))) is not None:
-            found[int(key.title)] = read
-    return found
-
-
-def _visible(value: Value) -> str:
-    found = text(value)
-    if not VISIBLE.fullmatch(found):
-        raise Wrong("plain ASCII text")
-    return found
-
-
-def _check_executable(value: Value, path: Path) -> None:
-    name = f"scripts/{path.name}"
-    with path.open("rb") as stream:
-        marked = stream.read(2)
-    if marked != b"#!" and marked != b"\x7fE":
-        value.complain(f"{name} is neither .py nor .sh and has no #! line; add one")
-    if not os.access(path, os.X_OK):
-        value.complain(f"{name} is not executable; chmod +x {name}, and commit that")
-
-
-def _command(script: Path) -> tuple[str, ...]:
-    """What starts a script: by its suffix, else by its own `#!` line."""
-    starters: Mapping[str, tuple[str, ...]] = {
-        ".py": (sys.executable,),
-        ".sh": (shutil.which("bash") or "bash",),
-    }
-    return (*starters.get(script.suffix, ()), str(script))
-
-
-def _near(name: str, folder: Path) -> str:
-    there = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()]
-    near = get_close_matches(name, there, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
-def _lower_headers(contents: dict[str, Json]) -> dict[str, Json]:
-    """Header names of a `when` in lower case, as deliveries have them."""
-    properties = contents.get("properties")
-    headers = properties.get("headers") if isinstance(properties, dict) else None
-    if not isinstance(properties, dict) or not isinstance(headers, dict):
+def _lower_headers(contents: Json) -> Json:
+    """Header names of a `when` in lower case, as deliveries have them, wherever they stand."""
+    if isinstance(contents, list):
+        return [_lower_headers(part) for part in contents]
+    if not isinstance(contents, dict):
         return contents
+    lowered = {name: _lower_headers(part) for name, part in contents.items()}
+    properties = lowered.get("properties")
+    if isinstance(properties, dict) and isinstance(headers := properties.get("headers"), dict):
+        lowered["properties"] = {**properties, "headers": _lower_names(headers)}
+    return lowered
+
+
+def _lower_names(headers: dict[str, Json]) -> dict[str, Json]:
     lowered = dict(headers)
-    if isinstance(headers.get("properties"), dict):
-        lowered["properties"] = {k.lower(): v for k, v in headers["properties"].items()}
-    if isinstance(headers.get("required"), list):
-        lowered["required"] = [str(name).lower() for name in headers["required"]]
-    return {**contents, "properties": {**properties, "headers": lowered}}
+    if isinstance(named := headers.get("properties"), dict):
+        lowered["properties"] = {name.lower(): part for name, part in named.items()}
+    if isinstance(required := headers.get("required"), list):
+        lowered["required"] = [str(name).lower() for name in required]
+    return lowered

@@ -10,9 +10,12 @@ scripts or SQL.
 
 from __future__ import annotations
 
+import hashlib
+import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from urllib.parse import parse_qsl, urlencode
 
 from hookrunner import payload, route, template, units
@@ -22,12 +25,14 @@ from hookrunner.log import Log
 from hookrunner.model import (
     Delivery,
     Facts,
+    Full,
     Hook,
     JournalUnavailable,
     Json,
     Misfit,
     NewRun,
     Refused,
+    State,
     Verified,
 )
 from hookrunner.payload import Payload
@@ -46,6 +51,8 @@ class Accepted:
 
     run_id: str
     hook: Hook
+    joined: bool = False
+    """True if the delivery is a repeat, and the run the one that its first made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +81,51 @@ class Intake:
             self.log.info(f"ignored {delivery.method} {hook.path}: 'when' is not met")
             return Ignored(hook)
         check(hook, delivery, params, parsed)
-        run_id = self._record(new_run(hook, delivery, params, verified))
-        self.log.info(
-            f"{run_id} {hook.path} accepted from {delivery.remote_addr}",
-            run=run_id,
-            hook=hook.path,
-            address=delivery.remote_addr,
+        return self._record(hook, new_run(hook, delivery, params, verified, parsed.value))
+
+    def replay(self, run_id: str) -> Accepted:
+        """Record a run that does an earlier one again, under today's hook; or raise Refused.
+
+        Whoever asks has been authenticated, and the delivery was when it came; but today's
+        schema may be another.
+        """
+        new = self._recorded(run_id)
+        hook = self.config.hooks.get(new.hook)
+        if hook is None:
+            raise Refused(404, f"its path, {new.hook}, is not in hooks.yaml any more")
+        delivery = Delivery(
+            new.method,
+            new.path,
+            new.query,
+            {**new.headers, "content-type": new.content_type},
+            new.body,
+            new.remote_addr,
         )
-        return Accepted(run_id, hook)
+        self._admit(hook, delivery)
+        check(hook, delivery, new.params, parse(hook, delivery))
+        return self._record(hook, replace(new, replaces=run_id, dedupe_key=""))
+
+    def cancel(self, run_id: str) -> State:
+        """End a run; the state it was in. Raises Refused(404 or 409)."""
+        try:
+            was = self.journal.cancel(run_id)
+            if was is None and self.journal.run(run_id) is None:
+                raise Refused(404, "there is no such run")
+        except JournalUnavailable as error:
+            raise unavailable(error) from None
+        if was is None:
+            raise Refused(409, "it has ended already")
+        self.log.info(f"{run_id} cancelled; it was {was}", run=run_id)
+        return was
+
+    def _recorded(self, run_id: str) -> NewRun:
+        try:
+            new = self.journal.recorded(run_id)
+        except JournalUnavailable as error:
+            raise unavailable(error) from None
+        if new is None:
+            raise Refused(404, "there is no such run")
+        return new
 
     def _admit(self, hook: Hook, delivery: Delivery) -> None:
         if self.stopping:
@@ -94,14 +138,32 @@ class Intake:
         if len(delivery.body) > hook.max_body:
             raise Refused(413, f"the body is larger than {units.show_size(hook.max_body)}")
 
-    def _record(self, new: NewRun) -> str:
+    def _record(self, hook: Hook, new: NewRun) -> Accepted:
         try:
-            return self.journal.record(new)
+            recorded = self.journal.record(new, hook.terms)
         except JournalUnavailable as error:
+            raise unavailable(error) from None
+        except Full as error:
+            after = {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
+            status = 429 if error.rate else 503
             raise Refused(
-                503, "not recorded; try again soon", f"the journal is unavailable: {error}",
-                headers=SOON,
-            ) from None  # fmt: skip
+                status, "too much at once; try again later", str(error), headers=after
+            ) from None
+        what = "is joined by a repeat" if recorded.joined else "accepted"
+        again = f", to do {new.replaces} again" if new.replaces else ""
+        self.log.info(
+            f"{recorded.run_id} {hook.path} {what} from {new.remote_addr}{again}",
+            run=recorded.run_id,
+            hook=hook.path,
+            address=new.remote_addr,
+        )
+        return Accepted(recorded.run_id, hook, recorded.joined)
+
+
+def unavailable(error: JournalUnavailable) -> Refused:
+    """503 for whatever the journal cannot do just now."""
+    why = f"the journal is unavailable: {error}"
+    return Refused(503, "not recorded; try again soon", why, headers=SOON)
 
 
 def find_hook(delivery: Delivery, hooks: Mapping[str, Hook]) -> tuple[Hook, dict[str, str]]:
@@ -110,7 +172,9 @@ def find_hook(delivery: Delivery, hooks: Mapping[str, Hook]) -> tuple[Hook, dict
         raise Refused(400, "the path holds a control character")
     found = route.find(delivery.path, hooks)
     if found is None:
-        raise Refused(404, "there is no such hook")
+        near = get_close_matches(delivery.path[:100], list(hooks)[:100], n=1)
+        hint = f"; the nearest is {near[0]}" if near else ""
+        raise Refused(404, "there is no such hook", f"there is no such hook{hint}")
     hook, params = found
     if delivery.method not in hook.methods:
         allowed = ", ".join(hook.methods)
@@ -120,6 +184,7 @@ def find_hook(delivery: Delivery, hooks: Mapping[str, Hook]) -> tuple[Hook, dict
 
 def parse(hook: Hook, delivery: Delivery) -> Payload:
     """The delivery's payload, its uploads not yet in any folder. Raises Refused(400, 415)."""
+    payload.refuse_encoded(delivery.headers.get("content-encoding", ""))
     return payload.parse(
         delivery.method,
         delivery.content_type,
@@ -178,7 +243,11 @@ def _unfit_texts(hook: Hook, known: Facts) -> list[Misfit]:
 
 
 def new_run(
-    hook: Hook, delivery: Delivery, params: Mapping[str, str], verified: Verified
+    hook: Hook,
+    delivery: Delivery,
+    params: Mapping[str, str],
+    verified: Verified,
+    value: Json,
 ) -> NewRun:
     """All that is kept of a delivery, without credentials."""
     return NewRun(
@@ -193,7 +262,25 @@ def new_run(
         remote_addr=delivery.remote_addr,
         delivery_id=verified.delivery_id,
         event=verified.event,
+        dedupe_key=dedupe_key(hook, delivery, verified, value),
+        dedupe_for=hook.dedupe.seconds,
     )
+
+
+def dedupe_key(hook: Hook, delivery: Delivery, verified: Verified, value: Json) -> str:
+    """What a repeat of the delivery would have in common with it; empty for nothing.
+
+    Hashed: it may be of any length, and of a payload that is nobody's business.
+    """
+    if not hook.dedupe.seconds:
+        return ""
+    if hook.dedupe.header:
+        told = delivery.headers.get(hook.dedupe.header, "")
+    elif hook.dedupe.payload is not None:
+        told = template.as_text(template.at(value, hook.dedupe.payload))
+    else:
+        told = verified.delivery_id
+    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest() if told else ""
 
 
 def public_headers(hook: Hook, headers: Mapping[str, str]) -> dict[str, str]:

@@ -21,6 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
+from hookrunner.mask import Masker
+
 Format = Literal["text", "logfmt", "json"]
 FORMATS: tuple[Format, ...] = ("text", "logfmt", "json")
 Stream = Literal["out", "err"]
@@ -35,8 +37,6 @@ on top; Heroku cuts lines at 10,000 bytes wherever that falls."""
 HELD = 64 * 1024
 """An output line without an end is logged in pieces once it is this long."""
 
-SHORTEST_LINE = 6
-
 MARK: Mapping[Stream, str] = {"out": "|", "err": "!"}
 
 # Colour (SGR) sequences are let through; every other control character could move a
@@ -44,38 +44,6 @@ MARK: Mapping[Stream, str] = {"out": "|", "err": "!"}
 CONTROL = re.compile(
     r"(\x1b\[[0-9;]{0,32}m)|[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
 )
-
-
-class Masker:
-    """Replaces every known secret in a text with `****`."""
-
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
-        known = {form for secret in secrets for form in _forms(secret)}
-        self.longest = max(map(len, known), default=1)
-        # Longest first, so that a secret that contains another is masked whole.
-        ordered = sorted(known, key=len, reverse=True)
-        self.pattern = re.compile(b"|".join(map(re.escape, ordered))) if ordered else None
-
-    def __call__(self, text: bytes) -> bytes:
-        return self.pattern.sub(b"****", text) if self.pattern else text
-
-    def cut(self, text: bytes) -> tuple[bytes, bytes]:
-        """Most of the text, masked, and an unmasked rest that goes before what comes next.
-
-        The rest begins where a secret might begin whose end is still to come: cut
-        anywhere else, a secret could be logged in two halves.
-        """
-        end = len(text) - self.longest
-        while end > 0 and text[end] & 0xC0 == 0x80:  # not inside a character
-            end -= 1
-        masked, done = [], 0
-        for found in self.pattern.finditer(text) if self.pattern else ():
-            if found.start() >= end:
-                break
-            masked += [text[done : found.start()], b"****"]
-            done = found.end()
-        end = max(end, done)
-        return b"".join([*masked, text[done:end]]), text[end:]
 
 
 class Log:
@@ -341,17 +309,6 @@ def _escape(character: str) -> str:
     number = ord(character)
     named = {"\n": "\\n", "\r": "\\r"}.get(character)
     return named or (f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}")
-
-
-def _forms(secret: str) -> Iterable[bytes]:
-    """The ways a secret may show up: as it is, each of its lines, and as JSON writes it."""
-    # A line of a longer secret that is as short as a brace would mask every brace there is.
-    lines = [line for line in secret.splitlines() if len(line.strip()) >= SHORTEST_LINE]
-    for text in (secret, *lines):
-        if text.strip():
-            yield text.encode("utf-8", "surrogateescape")
-            yield json.dumps(text)[1:-1].encode()
-            yield json.dumps(text, ensure_ascii=False)[1:-1].encode("utf-8", "surrogateescape")
 
 
 def _now() -> str:

@@ -175,6 +175,52 @@ class Respond:
 
 
 @dataclass(frozen=True, slots=True)
+class Retry:
+    """How a failed run is tried again: at most `attempts` in all, `delay` seconds after the
+    first failure, each further one `factor` times as long, but `max` seconds at most."""
+
+    attempts: int = 1
+    delay: float = 10.0
+    factor: float = 2.0
+    max: float = 3600.0
+    rerun: bool = True
+    """Whether a run that a crash of ours interrupted may meet the script a second time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many runs in so many seconds; they may come all at once."""
+
+    count: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Dedupe:
+    """What makes two deliveries the same: a header, or a place in the payload; for how long.
+
+    With neither, the sender's own delivery id, if its scheme has one; with no seconds,
+    nothing makes them the same.
+    """
+
+    header: str = ""
+    payload: str | None = None
+    seconds: float = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the journal must know of a hook to record and to claim its runs."""
+
+    concurrency: int | None = None
+    strict: bool = False
+    rerun: bool = True
+    queue: int = 1000
+    rate: Rate | None = None
+    keep: float = 7 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
 class Hook:
     """One entry of hooks.yaml: a path, who may post to it, the script, and how patiently.
 
@@ -200,6 +246,11 @@ class Hook:
     shield: bool
     line: int
     missing: tuple[str, ...] = ()
+    retry: Retry = Retry()
+    dedupe: Dedupe = Dedupe()
+    terms: Terms = Terms()
+    on_failure: tuple[str, ...] = ()
+    """The command of the script that is told of a failed run; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,16 +271,36 @@ class NewRun:
     remote_addr: str
     delivery_id: str = ""
     event: str = ""
+    dedupe_key: str = ""
+    """What a repeat of this delivery would have in common with it; empty for nothing."""
+
+    dedupe_for: float = 0.0
+    replaces: str = ""
+    """The run that this one does again, if it is a replay or follows a failed one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A run that will happen. `joined`: the delivery is a repeat, and this its first run."""
+
+    run_id: str
+    joined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """An attempt's lease on a run, with everything needed to make the attempt."""
+    """An attempt's lease on a run, with everything needed to make the attempt.
+
+    `failures` are the attempts that failed before this one, `interruptions` those that a
+    crash or a stop of ours cut off, which are not charged.
+    """
 
     run_id: str
     seq: int
     attempt: int
     new: NewRun
+    failures: int = 0
+    interruptions: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +335,11 @@ class Run:
     outcome: Outcome | None
     """How its last ended attempt went; None while none has."""
 
+    due: float | None = None
+    """When it may start, if it is queued; when its lease ends, if it runs."""
+
+    replaces: str = ""
+
 
 class Refused(Exception):
     """A delivery that makes no run. The caller reads `told`; only the log has `why`."""
@@ -295,6 +371,16 @@ class BadConfig(Exception):
 
 class Trouble(Exception):
     """Something the user can mend; str() says what and how. The program exits 1."""
+
+
+class Full(Exception):
+    """The journal takes no more runs of a hook just now; try again in `retry_after` seconds."""
+
+    def __init__(self, why: str, retry_after: float, *, rate: bool = False) -> None:
+        super().__init__(why)
+        self.retry_after = retry_after
+        self.rate = rate
+        """True if they come too fast, False if too many wait."""
 
 
 class JournalUnavailable(Exception):

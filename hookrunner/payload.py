@@ -48,6 +48,13 @@ class Payload:
     uploads: tuple[Upload, ...] = ()
 
 
+def refuse_encoded(encoding: str) -> None:
+    """Raise Refused(415) for a body that is compressed: nobody here unpacks strangers' bytes."""
+    if encoding.strip().lower() not in ("", "identity"):
+        told = f"Content-Encoding {encoding[:40]!r} is not taken; send the body as it is"
+        raise Refused(415, told)
+
+
 def parse(
     method: str, content_type: str, query: str, body: bytes, shape: Shape | None, folder: str
 ) -> Payload:

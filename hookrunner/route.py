@@ -23,7 +23,8 @@ def problem(path: str) -> str:
     if path == "/":
         return ""
     if path.endswith("/"):
-        return f"a path does not end with '/'; write {path.rstrip('/') or '/'}"
+        mended = path.rstrip("/") or "/"
+        return problem(mended) or f"a path does not end with '/'; write {mended}"
     names = []
     for segment in path[1:].split("/"):
         found = NAME.fullmatch(segment)
@@ -44,9 +45,9 @@ def params(path: str) -> tuple[str, ...]:
     return tuple(NAME.findall(path))
 
 
-def same(one: str, other: str) -> bool:
-    """True if the two paths match exactly the same requests."""
-    return NAME.sub("<>", one) == NAME.sub("<>", other)
+def shape(path: str) -> str:
+    """What two paths have in common that match exactly the same requests."""
+    return NAME.sub("<>", path)
 
 
 def find(path: str, hooks: Mapping[str, T]) -> tuple[T, dict[str, str]] | None:

@@ -10,41 +10,80 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from hookrunner.model import Claim, NewRun, Outcome, Run
+from hookrunner.model import Claim, NewRun, Outcome, Recorded, Run, State, Terms
 
 
 class Journal(Protocol):
     """Runs that survive a crash. A method that has returned has committed.
 
-    Any method raises JournalUnavailable if the engine cannot do its work just now.
+    A claim moves a run's `due` to the end of its lease, so a run whose worker died is
+    simply due again; the attempt's number fences: who comes late changes nothing. Any
+    method raises JournalUnavailable if the engine cannot do its work just now.
     """
 
-    def record(self, new: NewRun) -> str:
-        """Keep a run that will happen; return its id."""
+    def record(self, new: NewRun, terms: Terms) -> Recorded:
+        """Keep a run that will happen. A repeat of a delivery joins the run it made.
 
-    def claim(self, hooks: Collection[str]) -> Claim | None:
-        """Take the run of these hooks that is longest due; None if none is."""
+        Raises Full if the hook's rate or queue has no room.
+        """
 
-    def settle(self, claim: Claim, outcome: Outcome) -> bool:
-        """Say how an attempt ended. False if it was no longer ours to say."""
+    def claim(
+        self, hooks: Mapping[str, Terms], lease: float, mine: Collection[str] = ()
+    ) -> Claim | None:
+        """Take a run of these hooks that is due, for `lease` seconds; None if none is.
 
-    def hand_back(self, claim: Claim) -> bool:
-        """Return a run that did not get its attempt; it is due at once."""
+        The hook with the fewest attempts under way goes first. `mine` are runs that this
+        process still runs: it never claims one of them, whatever its lease says.
+        """
+
+    def renew(self, claims: Collection[Claim], lease: float) -> set[str]:
+        """Move the end of these leases to `lease` seconds from now; which are still ours."""
+
+    def append(self, claim: Claim, stdout: bytes, stderr: bytes) -> bool:
+        """Show what an attempt has printed so far. False if it is no longer ours."""
+
+    def settle(self, claim: Claim, outcome: Outcome, *, again_in: float | None = None) -> bool:
+        """Say how an attempt ended; with `again_in`, the run is due again in so many seconds.
+
+        False if it was no longer ours to say.
+        """
+
+    def interrupt(self, claim: Claim, *, rerun: bool, counted: bool = True) -> State | None:
+        """Say that an attempt was cut off: the run is due at once, or has failed for good.
+
+        `counted` towards the five that end it. The state it is in now; None if it was no
+        longer ours to say.
+        """
+
+    def cancel(self, run_id: str) -> State | None:
+        """End a run that has not ended; the state it was in, None if there is none such."""
 
     def run(self, run_id: str) -> Run | None:
         """What is known of a run."""
 
-    def recover(self, hooks: Collection[str]) -> tuple[int, int]:
+    def recorded(self, run_id: str) -> NewRun | None:
+        """The delivery that made a run, to make another of it."""
+
+    def unfinished(self) -> list[str]:
+        """The ids of all runs that are queued or running, in their order."""
+
+    def recover(self, hooks: Mapping[str, Terms]) -> tuple[int, int]:
         """Make due what a dead process left running, and fail what belongs to no hook.
 
         Returns how many of each. To be called before the first claim.
         """
 
+    def fail_lost(self, hooks: Mapping[str, Terms]) -> int:
+        """Fail what belongs to no hook, after hooks.yaml has changed; return how many."""
+
+    def prune(self, hooks: Mapping[str, Terms], most: int) -> int:
+        """Forget runs that ended longer ago than their hook keeps them; `most` at a time."""
+
     def await_due(self, timeout: float) -> None:
         """Sleep until a run may be due, or `timeout` seconds."""
 
     def await_end(self, run_id: str, timeout: float) -> Run | None:
-        """Sleep until the run's attempt has ended, or `timeout` seconds; how it stands then."""
+        """Sleep until an attempt of the run has ended, or `timeout` seconds; how it is then."""
 
     def wake_workers(self) -> None:
         """End every `await_due` now."""
@@ -76,6 +115,8 @@ class Start:
     max_output: int
     memory: int | None = None
     shield: bool = False
+    lease: tuple[float, float] = (float("inf"), float("inf"))
+    """When it gets TERM, and KILL, because its lease is about to end: monotonic clock."""
 
 
 class Launcher(Protocol):
@@ -83,6 +124,15 @@ class Launcher(Protocol):
 
     def run(self, start: Start, emit: Emit) -> Outcome:
         """Run a script to its end; hand its output to `emit` as it comes. Never raises."""
+
+    def extend(self, run_id: str, lease: tuple[float, float]) -> None:
+        """Its lease was renewed: the new times of `Start.lease`."""
+
+    def output(self, run_id: str) -> tuple[bytes, bytes] | None:
+        """What a script has printed so far on stdout and stderr; None if it does not run."""
+
+    def cancel(self, run_id: str) -> None:
+        """End the script: TERM, and KILL if that does not do."""
 
     def begin_stop(self) -> None:
         """From now on a script that dies of TERM or KILL was interrupted, not at fault."""

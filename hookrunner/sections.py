@@ -3,13 +3,15 @@
 Only plain kinds: text, whole and decimal numbers, true/false, nothing, lists, mappings.
 YAML 1.1's surprises (`on` is true, `012` is ten, `22:22` is 1342, a date is an object,
 the second of two equal keys wins, an alias bomb) are text or a complaint. Complaints
-are collected, never raised, so that all of them can be mended in one go.
+are collected, never raised, so that all of them can be mended in one go. They are short,
+on one line, and quote nothing that may be a secret.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TypeVar, overload
@@ -27,10 +29,20 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 LARGEST = 1024 * 1024
 DEEPEST = 50
 
+LONGEST_COMPLAINT = 500
+"""Longer than any that quotes nothing long; the log and a terminal can show it."""
+
+MOST_HINTS = 1000
+"""Searching for what was meant takes time, and with so many complaints nobody reads them."""
+
+YEAR = 365 * 86400.0
+HOUR = 3600.0
+
 NULL = re.compile(r"~|null|Null|NULL|")
 TRUE = re.compile(r"true|True|TRUE")
 FALSE = re.compile(r"false|False|FALSE")
 WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
+LARGE = re.compile(r"[-+]?[1-9][0-9]{18,}")
 DECIMAL = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\.[0-9]+(?:[eE][-+]?[0-9]{1,3})?")
 
 VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
@@ -45,12 +57,18 @@ class Source:
     problems: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     secret_names: set[str] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
 
     def complain(self, line: int, what: str) -> None:
         """Note a problem; the same one twice (a default, read for each hook) is one."""
-        told = f"{self.file}:{line}: {what}"
-        if told not in self.problems:
+        told = f"{self.file}:{line}: {_one_line(what)}"
+        if told not in self.told:
+            self.told.add(told)
             self.problems.append(told)
+
+    def hint(self, name: str, known: Collection[str]) -> str:
+        """What may have been meant, to end a complaint with."""
+        return "" if len(self.problems) > MOST_HINTS else hint(name, known)
 
     def variable(self, name: str) -> str:
         """A config var's value; the hook that needs an unset or empty one is switched off."""
@@ -87,6 +105,18 @@ class Value:
 
     def complain(self, what: str) -> None:
         self.source.complain(self.line, what)
+
+    def contents(self) -> Json:
+        """The value as JSON would have it, and a complaint of all that JSON could not say."""
+        if isinstance(self.node, yaml.MappingNode):
+            for _, value in Section(self).pairs():
+                value.contents()
+        elif isinstance(self.node, yaml.SequenceNode):
+            for item in self.items():
+                item.contents()
+        elif _is_bare(self.node) and _too_large(self.node.value):
+            self.complain(f"{show(self.node.value)} is too large a number; quote it if it is text")
+        return self.plain
 
     def read(self, reader: Callable[[Value], T]) -> T | None:
         """What the reader makes of it; None, and a complaint, if it is of another kind."""
@@ -146,7 +176,7 @@ class Section:
                 first = found[key.value][0].line
                 source.complain(
                     key.start_mark.line + 1,
-                    f"{key.value!r} stands here a second time; the first is on line {first}",
+                    f"{show(key.value)} stands here a second time; the first is on line {first}",
                 )
                 continue
             found[key.value] = (Value(key, source, key.value), Value(node, source, key.value))
@@ -186,14 +216,12 @@ class Section:
         """Every key and its value, in the order of the file."""
         return iter(self.entries.values())
 
-    def refuse_leftovers(self, known: list[str] | None = None) -> None:
+    def refuse_leftovers(self) -> None:
         """Complain of every setting that nobody asked for."""
-        names = known or self.known
         for name, (key, _) in self.entries.items():
-            if name not in names:
-                near = get_close_matches(name, names, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                key.complain(f"unknown setting {name!r}{hint}")
+            if name not in self.known:
+                meant = key.source.hint(name, self.known)
+                key.complain(f"unknown setting {show(name)}{meant}")
 
 
 def compose(data: bytes, source: Source) -> Value | None:
@@ -239,15 +267,11 @@ def _plain_only(text: str, source: Source) -> bool:
     """Complain of what only YAML's cleverer half has, before it is built."""
     before = len(source.problems)
     depth = documents = 0
+    anchors: set[str] = set()
     for event in yaml.parse(text, LOADER):
         line = event.start_mark.line + 1 if event.start_mark else 1
-        if isinstance(event, yaml.AliasEvent):
-            source.complain(
-                line, f"the alias *{event.anchor} is not taken; write it out, or use defaults:"
-            )
-        tag = getattr(event, "tag", None)
-        if tag is not None:
-            source.complain(line, f"the tag {tag!r} is not taken; only plain YAML is")
+        if told := _too_clever(event, anchors):
+            source.complain(line, told)
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
         if documents == 2:
@@ -261,6 +285,23 @@ def _plain_only(text: str, source: Source) -> bool:
     return len(source.problems) == before
 
 
+def _too_clever(event: yaml.Event, anchors: set[str]) -> str:
+    """What is wrong with an alias or a tag; empty for anything else.
+
+    A secret may begin with `*` or `!`: only the name of an alias that really is one is told.
+    """
+    name = getattr(event, "anchor", None)
+    if isinstance(event, yaml.AliasEvent):
+        if name in anchors:
+            return f"the alias *{name} is not taken; write it out, or use defaults:"
+        return "what begins with '*' is an alias, and none is taken; quote it if it is text"
+    if name:
+        anchors.add(name)
+    if getattr(event, "tag", None) is not None:
+        return "what begins with '!' is a tag, and none is taken; quote it if it is text"
+    return ""
+
+
 def _told(error: yaml.MarkedYAMLError, text: str) -> str:
     mark = error.problem_mark
     lines = text.splitlines()
@@ -268,6 +309,8 @@ def _told(error: yaml.MarkedYAMLError, text: str) -> str:
     if "\t" in here and ("\\t" in (error.problem or "") or here.lstrip(" ").startswith("\t")):
         return "a tab where YAML wants spaces; indent with spaces"
     told = error.problem or error.context or "cannot be read"
+    # PyYAML without libyaml quotes the handle of `!secret!`, which may be just that.
+    told = re.sub(r"\bhandle '.*'", "handle", told)
     return f"this is not YAML: {told}"
 
 
@@ -279,9 +322,12 @@ def _plain(node: yaml.Node) -> Json:
         }
     if isinstance(node, yaml.SequenceNode):
         return [_plain(item) for item in node.value]
-    text = str(node.value)
-    quoted = isinstance(node, yaml.ScalarNode) and node.style
-    return text if quoted else _scalar(text)
+    return _scalar(str(node.value)) if _is_bare(node) else str(node.value)
+
+
+def _is_bare(node: yaml.Node) -> bool:
+    """True for a scalar without quotes, which may be more than text."""
+    return isinstance(node, yaml.ScalarNode) and not node.style
 
 
 def _scalar(text: str) -> Json:
@@ -298,29 +344,72 @@ def _scalar(text: str) -> Json:
     return text
 
 
+def _too_large(text: str) -> bool:
+    """True for a number that would be text, or infinite, by the rules above."""
+    if DECIMAL.fullmatch(text):
+        return math.isinf(float(text))
+    return LARGE.fullmatch(text) is not None
+
+
 def show(value: Json) -> str:
     """A value in a complaint: short, and as the file's author would say it."""
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, list):
-        return "a list"
-    if value is None:
-        return "nothing"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if not isinstance(value, str | int | float):
+        return kind_of(value)
     text = repr(value)
     return text if len(text) <= 60 else text[:60] + "…"
+
+
+def kind_of(value: Json) -> str:
+    """What a value is, where it may be a secret that must not be quoted."""
+    for kind, called in CALLED.items():
+        if isinstance(value, kind):
+            return called if value or kind not in (dict, list) else f"an empty {called[2:]}"
+    return "nothing"
+
+
+CALLED = {
+    dict: "a mapping",
+    list: "a list",
+    str: "text",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+}
+
+
+def hint(name: str, known: Collection[str]) -> str:
+    """What may have been meant, to end a complaint with; empty if nothing is near."""
+    near = get_close_matches(name[:100], known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _one_line(what: str) -> str:
+    """A complaint without its middle, if it is long: the mend stands at the end."""
+    if len(what) > LONGEST_COMPLAINT:
+        what = f"{what[: LONGEST_COMPLAINT - 200]}…{what[-200:]}"
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in what)
 
 
 # --- readers: each takes a Value and returns what it means, or raises Wrong
 
 
-def text(value: Value) -> str:
+def any_text(value: Value) -> str:
+    """A text, which may be empty."""
     found = value.plain
-    if not isinstance(found, str) or not found:
-        mend = f"quote it: {str(found)!r}" if isinstance(found, int | float) else ""
-        raise Wrong("text", mend)
+    if not isinstance(found, str):
+        # As it stands there: for 1.50, '1.5' would be another text.
+        scalar = isinstance(value.node, yaml.ScalarNode)
+        raise Wrong("text", f"quote it: {value.node.value!r}" if scalar else "")
     return found
+
+
+def text(value: Value) -> str:
+    """A text that is not empty."""
+    if value.plain is None or value.plain == "":
+        raise Wrong("text")
+    return any_text(value)
 
 
 def flag(value: Value) -> bool:
@@ -340,17 +429,26 @@ def whole(least: int, most: int) -> Callable[[Value], int]:
     return read
 
 
-def duration(value: Value) -> float:
-    """Seconds."""
-    found = value.plain
-    try:
-        seconds = units.duration(found) if isinstance(found, str) else 0.0
-    except ValueError:
-        seconds = 0.0
-    if not seconds:
-        mend = f"write {found}s for seconds" if type(found) is int and found > 0 else ""
-        raise Wrong("a duration such as 30s, 5m, 2h or 7d", mend)
-    return seconds
+def duration_up_to(most: float) -> Callable[[Value], float]:
+    """Seconds. Without a bound, a clock's arithmetic would overflow when it is too late."""
+
+    def read(value: Value) -> float:
+        found = value.plain
+        try:
+            seconds = units.duration(found) if isinstance(found, str) else 0.0
+        except ValueError:
+            seconds = 0.0
+        if not seconds:
+            mend = f"write {found}s for seconds" if type(found) is int and found > 0 else ""
+            raise Wrong("a duration such as 30s, 5m, 2h or 7d", mend)
+        if seconds > most:
+            raise Wrong(f"at most {units.show_duration(most)}")
+        return seconds
+
+    return read
+
+
+duration = duration_up_to(YEAR)
 
 
 def size(value: Value) -> int:
@@ -370,8 +468,7 @@ def one_of(*choices: str) -> Callable[[Value], str]:
     def read(value: Value) -> str:
         found = value.plain
         if found not in choices:
-            near = get_close_matches(str(found), choices, n=1)
-            raise Wrong(_either(choices), f"did you mean {near[0]!r}?" if near else "")
+            raise Wrong(_either(choices), hint(str(found), choices).removeprefix("; "))
         return str(found)
 
     return read

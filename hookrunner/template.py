@@ -11,7 +11,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from hookrunner import route
 from hookrunner.model import Facts, Json
+from hookrunner.sections import show
 
 LONGEST = 128 * 1024 - 1
 """Bytes in one argument or variable, its name and NUL included: Linux's MAX_ARG_STRLEN."""
@@ -20,12 +22,18 @@ TOKEN = re.compile(
     r"(?P<literal>\{\{|\}\}|\$\$)"
     r"|\{(?P<source>[a-z]+):(?P<name>[^{}]*)\}"
     r"|\$(?P<variable>[A-Za-z_][A-Za-z0-9_]*)"
-    r"|(?P<stray>[{}])"
+    r"|\$\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)\}"
+    r"|(?P<stray>\{[^{}]*\}|[{}])"
 )
+POINTER = re.compile(r"(?:/(?:[^~]|~[01])*)?")
 
 
 class BadTemplate(Exception):
     """The text is no template; str() says what to write."""
+
+
+class NotInPath(BadTemplate):
+    """The template is one, but not for a hook whose path lacks a name."""
 
 
 Piece = str | tuple[str, str]
@@ -45,7 +53,11 @@ class Text:
         )
 
 
-def read(text: str, variable: Callable[[str], str], params: tuple[str, ...]) -> Text:
+Params = tuple[str, ...] | None
+"""The names of a hook's path; None if there is no hook yet, as for a default."""
+
+
+def read(text: str, variable: Callable[[str], str], params: Params) -> Text:
     """A template from a text. `variable` gives config vars. Raises BadTemplate."""
     pieces: list[Piece] = []
     end = 0
@@ -56,21 +68,53 @@ def read(text: str, variable: Callable[[str], str], params: tuple[str, ...]) -> 
     return Text(tuple(piece for piece in pieces if piece))
 
 
-def _piece(found: re.Match[str], variable: Callable[[str], str], params: tuple[str, ...]) -> Piece:
+def _piece(found: re.Match[str], variable: Callable[[str], str], params: Params) -> Piece:
     if found["literal"]:
         return found["literal"][0]
     if found["variable"]:
         return variable(found["variable"])
+    if found["braced"]:
+        raise BadTemplate(f"{show(found[0])} is not how a config var is named; {_unbraced(found)}")
     source, name = found["source"], found["name"]
     if source not in SOURCES:
         known = ", ".join(f"{{{source}:…}}" for source in SOURCES)
-        plain = found[0][0]
-        raise BadTemplate(f"{found[0]!r} is none of {known}; write {plain * 2} for a plain {plain}")
-    if source == "payload" and not re.fullmatch(r"(?:/(?:[^~]|~[01])*)?", name):
-        raise BadTemplate(f"{found[0]!r} needs a JSON Pointer such as {{payload:/user/email}}")
-    if source == "path" and name not in params:
-        raise BadTemplate(f"{found[0]!r} is not a name in the path; write <{name}> there")
+        sign = found[0][0]
+        raise BadTemplate(
+            f"{show(found[0])} is none of {known}; write {sign * 2} for a plain {sign}"
+        )
+    if source == "path":
+        _check_param(name, params)
+    elif told := _fault(source, name):
+        raise BadTemplate(f"{show(found[0])} needs {told}")
     return source, name
+
+
+def _unbraced(found: re.Match[str]) -> str:
+    glued = re.match(r"[A-Za-z0-9_]", found.string[found.end() :])
+    return f"write ${found['braced']}" + (
+        ", with no letter, digit or _ right after it" if glued else ""
+    )
+
+
+def _fault(source: str, name: str) -> str:
+    if source == "payload":
+        return "" if POINTER.fullmatch(name) else "a JSON Pointer such as {payload:/user/email}"
+    return "" if name else f"a name such as {{{source}:{NAMES[source]}}}"
+
+
+NAMES: Mapping[str, str] = {"query": "page", "header": "X-Kind"}
+
+
+def _check_param(name: str, params: Params) -> None:
+    place = show(f"{{path:{name}}}")
+    if not route.NAME.fullmatch(f"<{name}>"):
+        legal = name.lower() if route.NAME.fullmatch(f"<{name.lower()}>") else "env"
+        raise BadTemplate(
+            f"{place} is no name that a path can have; "
+            f"write {{path:{legal}}} here and <{legal}> there"
+        )
+    if params is not None and name not in params:
+        raise NotInPath(f"{place} is not a name in the path; write <{name}> there")
 
 
 def as_text(value: Json) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -19,7 +20,9 @@ from typing import Any
 import bottle
 
 from hookrunner import pages
-from hookrunner.intake import SOON, Accepted, Intake
+from hookrunner.auth import authenticate
+from hookrunner.auth.credential import Bearer
+from hookrunner.intake import SOON, Accepted, Intake, unavailable
 from hookrunner.log import Log, place_of
 from hookrunner.model import (
     ENDED,
@@ -34,7 +37,6 @@ from hookrunner.model import (
     Why,
 )
 from hookrunner.seams import Journal
-from hookrunner.units import duration
 
 Environ = dict[str, Any]
 Networks = tuple[IPv4Network | IPv6Network, ...]
@@ -44,6 +46,12 @@ MOST_WAITERS = 32
 
 LONGEST_WAIT = 25.0
 """Seconds that `Prefer: wait` may ask for: Heroku's router gives up after 30."""
+
+OWN_PAGES = {
+    r"/-/health": "GET",
+    r"/-/runs/[^/]+": "GET",
+    r"/-/runs/[^/]+/(replay|cancel)": "POST",
+}
 
 RUN_ID = re.compile(r"[a-z2-7]{20}")
 
@@ -61,15 +69,24 @@ class Web:
     """The WSGI application: hooks, health, a run's state, the landing page."""
 
     def __init__(
-        self, intake: Intake, journal: Journal, log: Log, trusted: Networks, *, durable: bool
+        self,
+        intake: Intake,
+        journal: Journal,
+        log: Log,
+        trusted: Networks,
+        *,
+        durable: bool,
+        end_script: Callable[[str], None],
     ) -> None:
-        """`trusted` are the proxies whose X-Forwarded-For is believed.
+        """`trusted` are the proxies whose X-Forwarded-For is believed; `end_script` ends
+        the script of a run that has been cancelled.
 
         `durable` says whether a run that is queued when we stop will be found by who
         comes after us.
         """
         self.intake = intake
         self.durable = durable
+        self.end_script = end_script
         self.journal = journal
         self.log = log
         self.trusted = trusted
@@ -91,7 +108,9 @@ class Web:
         app.catchall = False
         app.route("/-/health", "GET", self._answering(self.health))
         app.route("/-/runs/<run_id>", "GET", self._answering(self.state))
-        app.route("<path:re:.*>", "ANY", self._answering(self.deliver))
+        app.route("/-/runs/<run_id>/replay", "POST", self._answering(self.replay))
+        app.route("/-/runs/<run_id>/cancel", "POST", self._answering(self.cancel))
+        app.route("<path:re:(?s:.*)>", "ANY", self._answering(self.deliver))
         return app
 
     def _answering(self, page: Callable[..., Answer]) -> Callable[..., Any]:
@@ -115,26 +134,45 @@ class Web:
         try:
             run = self.journal.run(run_id) if RUN_ID.fullmatch(run_id) else None
         except JournalUnavailable as error:
-            raise Refused(503, "try again soon", f"the journal is unavailable: {error}") from None
+            raise unavailable(error) from None
         if run is None:
             raise Refused(404, "there is no such run")
         return _json(200, summary(run))
+
+    def replay(self, environ: Environ, run_id: str) -> Answer:
+        """Do a run again, by order of the administrator."""
+        self._need_admin(environ)
+        return _in_progress(self.intake.replay(run_id), None)
+
+    def cancel(self, environ: Environ, run_id: str) -> Answer:
+        """End a run, by order of the administrator."""
+        self._need_admin(environ)
+        if self.intake.cancel(run_id) is State.RUNNING:
+            self.end_script(run_id)
+        return self.state(environ, run_id)
+
+    def _need_admin(self, environ: Environ) -> None:
+        """Raise Refused unless the request carries ADMIN_TOKEN as a bearer token."""
+        token = self.intake.config.environ.get("ADMIN_TOKEN", "")
+        if not token:
+            raise Refused(403, "this needs ADMIN_TOKEN to be set", "ADMIN_TOKEN is not set")
+        scheme = Bearer((token.encode("utf-8", "surrogateescape"),))
+        authenticate((scheme,), read_delivery(environ, self.trusted), time.time())
 
     def deliver(self, environ: Environ, path: str) -> Answer:
         """A delivery to a hook, or the landing page."""
         delivery = read_delivery(environ, self.trusted)
         if delivery.path.startswith("/-/") or delivery.path == "/-":
-            raise Refused(404, "there is no such page")
+            raise _no_page(delivery.path)
         if delivery.path == "/" and "/" not in self.intake.config.hooks:
             return _landing(delivery)
         accepted = self.intake.accept(delivery)
         if not isinstance(accepted, Accepted):
             return _json(200, {"status": "ignored"})
-        prefer = preferences(delivery.headers.get("prefer", ""))
-        wait = _wait(accepted.hook, prefer)
-        run = self._await(accepted.run_id, wait)
+        wait = _wait(accepted.hook, preferences(delivery.headers.get("prefer", "")))
+        run = self._await(accepted.run_id, wait.seconds)
         answer = self._doomed(run) or told(accepted, run)
-        extra = {"Hook-Run": accepted.run_id} | prefer.applied
+        extra = {"Hook-Run": accepted.run_id, **wait.applied}
         return Answer(answer.status, answer.body, {**answer.headers, **extra})
 
     def _await(self, run_id: str, wait: float) -> Run | None:
@@ -225,11 +263,13 @@ class Preferences:
     respond_async: bool = False
     wait: float | None = None
 
-    @property
-    def applied(self) -> dict[str, str]:
-        if self.respond_async:
-            return {"Preference-Applied": "respond-async"}
-        return {"Preference-Applied": f"wait={self.wait:g}"} if self.wait is not None else {}
+
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    """How long a sender waits, and what of its preferences that honours."""
+
+    seconds: float
+    applied: Mapping[str, str]
 
 
 def preferences(header: str) -> Preferences:
@@ -239,19 +279,20 @@ def preferences(header: str) -> Preferences:
         name, _, value = (piece.strip().lower() for piece in part.partition(";")[0].partition("="))
         if name == "respond-async":
             respond_async = True
-        elif name == "wait" and re.fullmatch(r"[0-9]{1,6}", value):
-            wait = duration(f"{value}s")
+        elif name == "wait" and re.fullmatch(r'("?)[0-9]{1,6}\1', value):
+            wait = float(value.strip('"'))
     return Preferences(respond_async, wait)
 
 
-def _wait(hook: Hook, prefer: Preferences) -> float:
-    """Seconds to wait for the outcome; 0 for not at all."""
+def _wait(hook: Hook, prefer: Preferences) -> _Wait:
+    """How long to wait for the outcome. RFC 7240 §4.3: `wait` says how long before a 202."""
+    if prefer.wait is not None:
+        patience = min([LONGEST_WAIT, *(scheme.patience for scheme in hook.auth)])
+        seconds = min(prefer.wait, max(patience, hook.respond.wait))
+        return _Wait(seconds, {"Preference-Applied": f"wait={seconds:g}"})
     if prefer.respond_async:
-        return 0.0
-    if prefer.wait is None:
-        return hook.respond.wait if hook.respond.mode != "accepted" else 0.0
-    patience = min([LONGEST_WAIT, *(scheme.patience for scheme in hook.auth)])
-    return min(prefer.wait, max(patience, hook.respond.wait))
+        return _Wait(0.0, {"Preference-Applied": "respond-async"})
+    return _Wait(hook.respond.wait if hook.respond.mode != "accepted" else 0.0, {})
 
 
 def told(accepted: Accepted, run: Run | None) -> Answer:
@@ -261,12 +302,10 @@ def told(accepted: Accepted, run: Run | None) -> Answer:
         return _in_progress(accepted, run)
     outcome = run.outcome
     if run.state is State.SUCCEEDED:
-        return _redirect(hook) or _succeeded(hook, run, outcome)
+        return _redirect(hook) or _ended(hook, 200, run, outcome)
     mapped = hook.respond.exit_status.get(outcome.exit_code or 0)
-    if mapped is not None:
-        return _output(hook, mapped, outcome) if hook.respond.mode == "output" else _json(
-            mapped, summary(run)
-        )  # fmt: skip
+    if outcome.why is Why.EXIT and mapped:
+        return _ended(hook, mapped, run, outcome)
     if outcome.why is Why.TIMEOUT:
         return problem(Refused(504, f"the script {outcome}"), summary(run))
     return problem(Refused(500, f"the script failed: {outcome}"), summary(run))
@@ -281,16 +320,13 @@ def _in_progress(accepted: Accepted, run: Run | None) -> Answer:
     return _json(202, {"run": accepted.run_id, "state": state, "location": place}, Location=place)
 
 
-def _succeeded(hook: Hook, run: Run, outcome: Outcome) -> Answer:
+def _ended(hook: Hook, status: int, run: Run, outcome: Outcome) -> Answer:
+    """What the script printed, or JSON about the run, with the hook's own headers."""
     if hook.respond.mode == "output":
-        return _output(hook, 200, outcome)
-    answer = _json(200, summary(run))
-    return Answer(200, answer.body, {**answer.headers, **dict(hook.respond.headers)})
-
-
-def _output(hook: Hook, status: int, outcome: Outcome) -> Answer:
-    headers = {"Content-Type": hook.respond.type, "X-Content-Type-Options": "nosniff"}
-    return Answer(status, outcome.stdout, headers | dict(hook.respond.headers))
+        headers = {"Content-Type": hook.respond.type, "X-Content-Type-Options": "nosniff"}
+        return Answer(status, outcome.stdout, headers | dict(hook.respond.headers))
+    answer = _json(status, summary(run))
+    return Answer(status, answer.body, {**answer.headers, **dict(hook.respond.headers)})
 
 
 def _redirect(hook: Hook) -> Answer | None:
@@ -327,6 +363,14 @@ def problem(refused: Refused, more: Mapping[str, Json] | None = None) -> Answer:
     return Answer(
         refused.status, body + b"\n", {"Content-Type": "application/problem+json"} | refused.headers
     )
+
+
+def _no_page(path: str) -> Refused:
+    """404, or 405 if there is such a page, but not for this method."""
+    for pattern, method in OWN_PAGES.items():
+        if re.fullmatch(pattern, path):
+            return Refused(405, f"use {method}", headers={"Allow": method})
+    return Refused(404, "there is no such page")
 
 
 def _landing(delivery: Delivery) -> Answer:

@@ -1,12 +1,13 @@
-"""The second half of a run's life: claim it, launch its script, settle.
+"""The second half of a run's life: claim it, launch its script, decide, settle.
 
 Every worker thread does one thing, for ever:
 
-    journal.claim -> launcher.run -> journal.settle
+    journal.claim -> launcher.run -> retry.delay -> journal.settle
 
-It may die between any two of those arrows. Then the run is claimed again, so a script
-can meet the same payload twice; HOOK_ATTEMPT tells it so. Nothing here knows of HTTP,
-YAML or SQL.
+It may die between any two of those arrows. Then its lease lapses and the run is claimed
+again, so a script can meet the same payload twice; HOOK_ATTEMPT tells it so. One more
+thread, the keeper, renews leases, shows what long attempts have printed so far, and
+forgets old runs. Nothing here knows of HTTP, YAML or SQL.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ import shutil
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from hookrunner import payload
+from hookrunner import payload, retry
 from hookrunner.config import Config
 from hookrunner.log import Log, place_of
 from hookrunner.model import (
@@ -27,10 +29,12 @@ from hookrunner.model import (
     Facts,
     Hook,
     JournalUnavailable,
+    Json,
     NewRun,
     Outcome,
     Refused,
     State,
+    Terms,
     Why,
 )
 from hookrunner.payload import Payload
@@ -40,12 +44,38 @@ from hookrunner.units import show_duration
 IDLE = 5.0
 """Seconds between two looks at the journal when nobody calls."""
 
+BEAT = 1.0
+"""Seconds between two rounds of the keeper; shorter where the lease is."""
+
+RENEWALS = 6
+"""How often a lease is renewed before it would have ended."""
+
+TERM_AT, KILL_AT = 80 / 90, 85 / 90
+"""Parts of a lease after which its script gets TERM, and KILL: of 90 s, the last ten."""
+
+PRUNE_EVERY = 60.0
+PRUNE_AT_ONCE = 500
+"""Runs forgotten in one transaction: more would hold up deliveries."""
+
+ON_FAILURE = "on_failure "
+"""Before a hook's path, the name under which its `on_failure` script has runs of its own."""
+
 ALWAYS_PASSED = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_[A-Z]+|TZ|TERM|DYNO|"
     r"PYTHONHOME|PYTHONPATH|LD_LIBRARY_PATH|LIBRARY_PATH|VIRTUAL_ENV|"
     r"SSL_CERT_FILE|SSL_CERT_DIR"
 )
 """What a program needs to run at all, whatever `pass_env` names."""
+
+
+@dataclass(eq=False)
+class _Attempt:
+    """A claim that this process is working on."""
+
+    claim: Claim
+    began: float
+    shown: int = field(default=0)
+    """Bytes of output that the journal has been shown."""
 
 
 class Workers:
@@ -59,24 +89,30 @@ class Workers:
         log: Log,
         folder: Path,
         slots: int,
+        lease: float = 90.0,
     ) -> None:
-        """`folder` is where each attempt gets a folder of its own."""
+        """`folder` is where each attempt gets a folder of its own; `lease` is in seconds."""
         self.config = config
         self.journal = journal
         self.launcher = launcher
         self.log = log
         self.folder = folder
+        self.lease = lease
         self.stopping = threading.Event()
+        self.ended = threading.Event()
+        self.attempts: dict[str, _Attempt] = {}
+        self.lock = threading.Lock()
         self.threads = [
             threading.Thread(target=self._work, name=f"worker-{n}", daemon=True)
             for n in range(slots)
         ]
+        self.keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
 
     def start(self) -> None:
         """Begin to claim; what a process before us left of its folders is removed first."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True, mode=0o700)
-        for thread in self.threads:
+        for thread in (*self.threads, self.keeper):
             thread.start()
 
     def stop_claiming(self) -> None:
@@ -89,16 +125,23 @@ class Workers:
         end = time.monotonic() + timeout
         for thread in self.threads:
             thread.join(max(end - time.monotonic(), 0))
-        return not any(thread.is_alive() for thread in self.threads)
+        if any(thread.is_alive() for thread in self.threads):
+            return False
+        self.ended.set()
+        return True
+
+    def cancel(self, run_id: str) -> None:
+        """End a run's script if it runs here; the journal has it as cancelled already."""
+        self.launcher.cancel(run_id)
 
     def _work(self) -> None:
         while not self.stopping.is_set():
             try:
-                claim = self.journal.claim(self._served())
+                claim, asked = self._claim()
                 if claim is None:
                     self.journal.await_due(IDLE)
                 else:
-                    self._attempt(claim)
+                    self._attempt(claim, asked)
             except JournalUnavailable as error:
                 self.log.error(f"the journal is unavailable: {error}; trying again")
                 self.stopping.wait(1.0)
@@ -106,30 +149,35 @@ class Workers:
                 self.log.error(f"bug: {place_of(error)}; please report it")
                 self.stopping.wait(1.0)
 
-    def _served(self) -> list[str]:
-        return [path for path, hook in self.config.hooks.items() if not hook.missing]
+    def _claim(self) -> tuple[Claim | None, float]:
+        """A claim, and when it was asked for: its lease counts from before it was given."""
+        with self.lock:
+            mine = list(self.attempts)
+        asked = time.monotonic()
+        return self.journal.claim(served(self.config), self.lease, mine), asked
 
-    def _attempt(self, claim: Claim) -> None:
-        config = self.config
-        hook = config.hooks.get(claim.new.hook)
-        if hook is None:
-            outcome = Outcome(State.FAILED, Why.LOST_HOOK, detail="its path left hooks.yaml")
-        else:
-            outcome = self._run(claim, hook, config)
-        if outcome.why is Why.INTERRUPTED:
-            self.journal.hand_back(claim)
-            self._say(claim, "interrupted; it is run again at the next start")
-            return
-        if not self.journal.settle(claim, outcome):
-            self._say(claim, "ended too late to count: another attempt has begun")
-            return
-        self._say(claim, f"{outcome.state} in {show_duration(outcome.seconds)}: {outcome}")
-
-    def _run(self, claim: Claim, hook: Hook, config: Config) -> Outcome:
-        folder = self.folder / f"{claim.run_id}.{claim.attempt}"
-        listener = self.log.script(claim.run_id, hook.path)
+    def _attempt(self, claim: Claim, asked: float) -> None:
+        with self.lock:
+            self.attempts[claim.run_id] = _Attempt(claim, asked)
         try:
-            start = prepare(claim, hook, config, folder)
+            if claim.attempt > 1:
+                self._say(claim, f"attempt {claim.attempt} begins")
+            config = self.config
+            hook = config.hooks.get(claim.new.hook.removeprefix(ON_FAILURE))
+            if hook is None:
+                outcome = Outcome(State.FAILED, Why.LOST_HOOK, detail="its path left hooks.yaml")
+            else:
+                outcome = self._run(claim, hook, config, asked)
+            self._settle(claim, hook, outcome)
+        finally:
+            with self.lock:
+                del self.attempts[claim.run_id]
+
+    def _run(self, claim: Claim, hook: Hook, config: Config, asked: float) -> Outcome:
+        folder = self.folder / f"{claim.run_id}.{claim.attempt}"
+        listener = self.log.script(claim.run_id, claim.new.hook)
+        try:
+            start = prepare(claim, hook, config, folder, ends(asked, self.lease))
             return self.launcher.run(start, listener.feed)
         except Refused as error:
             # It was taken in under another hooks.yaml, and today's cannot read it.
@@ -145,25 +193,183 @@ class Workers:
             listener.end()
             shutil.rmtree(folder, ignore_errors=True)
 
+    def _settle(self, claim: Claim, hook: Hook | None, outcome: Outcome) -> None:
+        """Write down how it went, once the journal takes it: until then the lease protects it."""
+        while True:
+            try:
+                self._write_down(claim, hook, outcome)
+                return
+            except JournalUnavailable as error:
+                self.log.error(
+                    f"{claim.run_id} {claim.new.hook} ended, but the journal is unavailable: "
+                    f"{error}; trying again",
+                    run=claim.run_id,
+                )
+                if self.ended.wait(1.0):
+                    return
+
+    def _write_down(self, claim: Claim, hook: Hook | None, outcome: Outcome) -> None:
+        if outcome.why is Why.INTERRUPTED:
+            self._interrupted(claim, hook, outcome)
+            return
+        again_in = self._retry_delay(claim, hook, outcome)
+        if not self.journal.settle(claim, outcome, again_in=again_in):
+            self._say(claim, "ended, and counts for nothing: it was cancelled, or begun again")
+            return
+        again = "" if again_in is None else f"; tried again in {show_duration(round(again_in, 1))}"
+        took = show_duration(outcome.seconds)
+        self._say(claim, f"{outcome.state} in {took}: {outcome}{again}")
+        if outcome.state is State.FAILED and again_in is None:
+            self._tell_of_failure(claim.run_id, claim.new, hook, str(outcome))
+
+    def _retry_delay(self, claim: Claim, hook: Hook | None, outcome: Outcome) -> float | None:
+        if hook is None or claim.new.hook.startswith(ON_FAILURE):
+            return None
+        return retry.delay(hook.retry, claim.failures + 1, outcome)
+
+    def _interrupted(self, claim: Claim, hook: Hook | None, outcome: Outcome) -> None:
+        rerun = hook is None or hook.retry.rerun
+        counted = not self.stopping.is_set()
+        state = self.journal.interrupt(claim, rerun=rerun, counted=counted)
+        if state is State.QUEUED:
+            self._say(claim, f"{outcome}; handed back, to be run again")
+        elif state is State.FAILED:
+            self._say(claim, f"{outcome}; it has failed for good, and is not run again")
+            self._tell_of_failure(claim.run_id, claim.new, hook, "interrupted")
+        else:
+            self._say(claim, f"{outcome}; it has been cancelled, or begun again")
+
+    def _tell_of_failure(self, run_id: str, new: NewRun, hook: Hook | None, told: str) -> None:
+        """Record a run of the hook's `on_failure` script, with the failed run as its payload."""
+        if hook is None or not hook.on_failure or new.hook.startswith(ON_FAILURE):
+            return
+        run = self.journal.run(run_id)
+        said = failure(run_id, new, told, run.outcome if run else None)
+        record = self.journal.record(
+            NewRun(
+                hook=ON_FAILURE + hook.path,
+                method="POST",
+                path=new.path,
+                params={},
+                query="",
+                headers={},
+                content_type="application/json",
+                body=json.dumps(said, ensure_ascii=False).encode("utf-8", "replace"),
+                remote_addr=new.remote_addr,
+                event="failure",
+                replaces=run_id,
+            ),
+            Terms(),
+        )
+        self.log.info(f"{run_id} {new.hook} is told of by on_failure run {record.run_id}")
+
+    def _keep(self) -> None:
+        """Renew, show, prune; until the last attempt has ended."""
+        beat = min(BEAT, self.lease / RENEWALS)
+        renew_at, prune_at = time.monotonic() + self.lease / RENEWALS, time.monotonic()
+        while not self.ended.wait(beat):
+            try:
+                now = time.monotonic()
+                if now >= renew_at:
+                    renew_at = now + self.lease / RENEWALS
+                    self._renew()
+                self._show()
+                if now >= prune_at and not self.stopping.is_set():
+                    pruned = self.journal.prune(served(self.config), PRUNE_AT_ONCE)
+                    prune_at = now + (PRUNE_EVERY if pruned < PRUNE_AT_ONCE else 0)
+            except JournalUnavailable as error:
+                self.log.error(f"the journal is unavailable: {error}; trying again")
+                self.ended.wait(1.0)
+            except Exception as error:
+                self.log.error(f"bug: {place_of(error)}; please report it")
+                self.ended.wait(1.0)
+
+    def _renew(self) -> None:
+        """Keep our leases; a run that is no longer ours loses its script."""
+        with self.lock:
+            claims = [attempt.claim for attempt in self.attempts.values()]
+        if not claims:
+            return
+        asked = time.monotonic()
+        ours = self.journal.renew(claims, self.lease)
+        for claim in claims:
+            if claim.run_id in ours:
+                self.launcher.extend(claim.run_id, ends(asked, self.lease))
+            else:
+                self.launcher.cancel(claim.run_id)
+
+    def _show(self) -> None:
+        """Let the journal have what attempts of some length have printed so far."""
+        with self.lock:
+            attempts = list(self.attempts.values())
+        for attempt in attempts:
+            if time.monotonic() - attempt.began < BEAT:
+                continue
+            printed = self.launcher.output(attempt.claim.run_id)
+            if printed and (size := len(printed[0]) + len(printed[1])) != attempt.shown:
+                attempt.shown = size
+                self.journal.append(attempt.claim, *printed)
+
     def _say(self, claim: Claim, what: str) -> None:
         hook = claim.new.hook
         self.log.info(f"{claim.run_id} {hook} {what}", run=claim.run_id, hook=hook)
 
 
-def prepare(claim: Claim, hook: Hook, config: Config, folder: Path) -> Start:
+def served(config: Config) -> dict[str, Terms]:
+    """The hooks that are switched on, and their `on_failure` scripts, as the journal has them."""
+    on = [hook for hook in config.hooks.values() if not hook.missing]
+    return {hook.path: hook.terms for hook in on} | {
+        ON_FAILURE + hook.path: Terms() for hook in on if hook.on_failure
+    }
+
+
+def known(config: Config) -> dict[str, Terms]:
+    """The same with those that are switched off: their runs wait, and are not lost."""
+    return {hook.path: hook.terms for hook in config.hooks.values()} | {
+        ON_FAILURE + hook.path: Terms() for hook in config.hooks.values() if hook.on_failure
+    }
+
+
+def ends(asked: float, lease: float) -> tuple[float, float]:
+    """When a script gets TERM, and KILL, whose lease was asked for then (monotonic clock)."""
+    return asked + lease * TERM_AT, asked + lease * KILL_AT
+
+
+def failure(run_id: str, new: NewRun, told: str, outcome: Outcome | None) -> dict[str, Json]:
+    """A failed run as its `on_failure` script reads it."""
+    return {
+        "run": run_id,
+        "hook": new.hook,
+        "why": told,
+        "exit_code": outcome.exit_code if outcome else None,
+        "signal": outcome.signal if outcome else None,
+        "stdout": outcome.stdout.decode("utf-8", "replace") if outcome else "",
+        "stderr": outcome.stderr.decode("utf-8", "replace") if outcome else "",
+        "method": new.method,
+        "path": new.path,
+        "event": new.event,
+        "body": new.body.decode("utf-8", "replace"),
+    }
+
+
+def prepare(
+    claim: Claim, hook: Hook, config: Config, folder: Path, lease: tuple[float, float]
+) -> Start:
     """Make the attempt's folder, and everything that the script gets. Raises OSError, Refused."""
     new = claim.new
-    if not hook.script.is_file():
-        raise FileNotFoundError(2, "the file is gone", hook.script.name)
+    of_failure = new.hook.startswith(ON_FAILURE)
+    command = hook.on_failure if of_failure else hook.command
+    if not Path(command[-1]).is_file():
+        raise FileNotFoundError(2, "the file is gone", Path(command[-1]).name)
     folder.mkdir(mode=0o700)
-    parsed = payload.parse(
-        new.method, new.content_type, new.query, new.body, hook.schema, str(folder)
-    )
+    schema = None if of_failure else hook.schema
+    parsed = payload.parse(new.method, new.content_type, new.query, new.body, schema, str(folder))
     _write_files(new, parsed, folder)
     facts = Facts(parsed.value, payload.query_fields(new.query), new.headers, new.params)
+    args = () if of_failure else hook.args
     return Start(
         run_id=claim.run_id,
-        command=(*hook.command, *(_clean(arg.fill(facts)) for arg in hook.args)),
+        command=(*command, *(_clean(arg.fill(facts)) for arg in args)),
         env=environment(claim, hook, config, facts, folder),
         cwd=config.root,
         stdin=parsed.stdin,
@@ -171,6 +377,7 @@ def prepare(claim: Claim, hook: Hook, config: Config, folder: Path) -> Start:
         max_output=hook.max_output,
         memory=hook.memory,
         shield=hook.shield,
+        lease=lease,
     )
 
 
@@ -179,10 +386,12 @@ def environment(
 ) -> dict[str, str]:
     """The script's environment: config vars it may see, the hook's `env`, ours."""
     new = claim.new
+    of_failure = new.hook.startswith(ON_FAILURE)
     env = passed(config.environ, hook.pass_env, config.secret_names)
-    if hook.command[0] != str(hook.script) and hook.script.suffix == ".py":
+    if (hook.on_failure if of_failure else hook.command)[-1].endswith(".py"):
         env["PYTHONUNBUFFERED"] = "1"
-    env |= {name: _clean(text.fill(facts)) for name, text in hook.env.items()}
+    if not of_failure:
+        env |= {name: _clean(text.fill(facts)) for name, text in hook.env.items()}
     return env | {
         "TMPDIR": str(folder),
         "HOOK_PATH": hook.path,

@@ -49,7 +49,10 @@ def test_a_stop_lets_a_waiting_sender_have_its_answer(waiting: Project) -> None:
         server.wait_for_line("| begun")
         server.process.send_signal(signal.SIGTERM)
         server.process.send_signal(signal.SIGTERM)
-        server.wait_for_line("stopping: what runs may finish, what comes now is told to come again")
+        server.wait_for_line(
+            "stopping: 1 script may finish, for 18 s at most; "
+            "Ctrl-C ends them now; they run again at the next start"
+        )
         server.process.send_signal(signal.SIGTERM)
 
         late = server.post("/wait")
@@ -67,7 +70,9 @@ def test_a_script_that_outlasts_the_grace_is_run_again_at_the_next_start(waiting
         run = server.post("/later").headers["Hook-Run"]
         server.wait_for_line("| begun")
         assert server.stop() == 0
-        server.wait_for_line(f"{run} /later interrupted; it is run again at the next start")
+        server.wait_for_line(
+            f"{run} /later interrupted: the runner is stopping; handed back, to be run again"
+        )
 
     (waiting.folder / "go").touch()
     with waiting.serve() as server:
@@ -147,7 +152,7 @@ def test_a_port_that_is_taken_is_named_with_the_flag_to_change_it(waiting: Proje
     assert found.returncode == 1
     assert found.stderr.splitlines() == [
         f"port {port} is taken; choose another with --port {port + 1}, "
-        "or stop the program that has it"
+        f"or PORT={port + 1} make run; or stop the program that has it"
     ]
 
 
@@ -174,8 +179,8 @@ def test_on_a_dyno_it_says_what_the_disk_is_worth_and_leaves_times_to_heroku(
 def test_a_request_that_is_not_whole_in_time_is_closed_however_it_drips(project: Project) -> None:
     project.hooks("/a:\n  script: a.sh\n  auth: none\n").script("a.sh", "")
     shortened = (
-        "import sys, hookrunner.app, hookrunner.cli\n"
-        "hookrunner.app.REQUEST_SECONDS = 0.2\n"
+        "import sys, hookrunner.serving, hookrunner.cli\n"
+        "hookrunner.serving.REQUEST_SECONDS = 0.2\n"
         "sys.exit(hookrunner.cli.main(['--port', '0']))\n"
     )
     process = subprocess.Popen(

@@ -445,7 +445,7 @@ def test_no_key_shows_in_what_python_prints_of_a_scheme() -> None:
 @pytest.mark.parametrize(
     ("scheme", "headers", "fields", "signs"),
     [
-        (github(), {"x-hub-signature-256"}, set(), True),
+        (github(), {"x-hub-signature-256", "x-hub-signature"}, set(), True),
         (standard(), {"webhook-signature"}, set(), True),
         (Bearer((b"t",)), {"authorization"}, set(), False),
         (Basic((b"t",), user="me"), {"authorization"}, set(), False),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -9,7 +12,7 @@ from typing import cast
 import pytest
 
 from hookrunner import VERSION, cli
-from tests.serving import Project
+from tests.serving import REPOSITORY, SECONDS, Project, environment
 
 HOOKS = """\
 /hello: {script: hello.py, auth: none, methods: [GET, POST], respond: output}
@@ -85,6 +88,45 @@ def test_a_file_full_of_mistakes_is_told_while_one_waits(project: Project) -> No
 
     assert done.returncode == 1
     assert done.stderr.startswith("hooks.yaml:1: unknown key '0'; did you mean '/0'?\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no /dev/full")
+def test_check_that_cannot_be_printed_is_no_bug_of_ours(project: Project) -> None:
+    with Path("/dev/full").open("wb") as full:
+        status, told = check_into(project, full.fileno())
+
+    assert (status, told) == (1, "the hooks cannot be shown: No space left on device\n")
+
+
+def test_check_that_nobody_reads_is_no_bug_of_ours(project: Project) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    status, told = check_into(project, writer)
+    os.close(writer)
+
+    assert (status, told) == (1, "the hooks cannot be shown: Broken pipe\n")
+
+
+def check_into(project: Project, output: int) -> tuple[int, str]:
+    """The status of `check`, whose table goes to a file that is open already; its stderr."""
+    done = subprocess.run(
+        [sys.executable, str(REPOSITORY / "runner.py"), "check"],
+        cwd=project.folder,
+        env=environment({"S": "secret", "T": "token"}),
+        stdout=output,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+def test_a_data_folder_that_is_a_link_to_itself_is_no_bug_of_ours(project: Project) -> None:
+    (project.folder / "loop").symlink_to("loop")
+    done = project.command("--port", "0", "--data", "loop", S="secret", T="token")
+
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
 
 
 def test_check_leaves_nothing_behind(project: Project) -> None:
@@ -169,6 +211,12 @@ def test_serve_does_not_start_on_a_bad_file(project: Project) -> None:
         ([], {"SLOTS": "1001"}, "SLOTS must be a whole number from 1 to 1000, not '1001'"),
         (["--grace", "soon"], {}, "--grace must be a time such as 26s, not 'soon'"),
         ([], {"GRACE": "soon"}, "GRACE must be a time such as 26s, not 'soon'"),
+        (["--grace", "2d"], {"GRACE": "1s"}, "--grace must be from 0.1s to 1d, not '2d'"),
+        (
+            ["--slots", "7" * 99],
+            {},
+            f"--slots must be a whole number from 1 to 1000, not '{'7' * 60}'…",
+        ),
         ([], {"LOG_FORMAT": "xml"}, "LOG_FORMAT must be text, logfmt or json, not 'xml'"),
         (
             [],

@@ -15,8 +15,11 @@ from hookrunner.config import load
 from hookrunner.intake import Accepted, Ignored, Intake
 from hookrunner.journal.sqlite import SqliteJournal
 from hookrunner.log import Log
-from hookrunner.model import Delivery, JournalUnavailable, Misfit, NewRun, Refused
+from hookrunner.model import Delivery, JournalUnavailable, Misfit, NewRun, Refused, Terms
 from hookrunner.template import LONGEST
+from hookrunner.worker import known
+
+LEASE = 90.0
 
 ENVIRON = {"PATH": os.environ["PATH"], "SECRET": "s3cret", "TOKEN": "t0ken", "PASSWORD": "pa55"}
 JSON = {"content-type": "application/json"}
@@ -76,7 +79,7 @@ class Desk:
 
     def recorded(self) -> NewRun | None:
         """What the journal has of the oldest run that waits; None if there is none."""
-        claim = self.journal.claim(list(self.config.hooks))
+        claim = self.journal.claim(known(self.config), LEASE)
         return claim.new if claim else None
 
     def kept(self, delivery: Delivery) -> NewRun:
@@ -157,7 +160,7 @@ def test_a_delivery_that_is_believed_and_fits_is_recorded_whole(desk: Desk) -> N
 def test_the_answer_names_the_run_that_was_recorded(desk: Desk) -> None:
     accepted = desk.intake.accept(post("/open"))
     assert isinstance(accepted, Accepted)
-    claim = desk.journal.claim(["/open"])
+    claim = desk.journal.claim({"/open": Terms()}, LEASE)
     assert claim is not None
     assert claim.run_id == accepted.run_id
     assert accepted.hook is desk.config.hooks["/open"]
@@ -293,7 +296,7 @@ def test_a_server_that_stops_takes_nothing_more(desk: Desk) -> None:
 def test_a_journal_that_cannot_record_is_a_503_and_no_2xx(desk: Desk) -> None:
     desk.journal.close()
     with pytest.raises(JournalUnavailable):
-        desk.journal.record(a_run())
+        desk.journal.record(a_run(), Terms())
     with pytest.raises(Refused) as caught:
         desk.intake.accept(post("/open"))
     assert (caught.value.status, caught.value.told) == (503, "not recorded; try again soon")
@@ -441,7 +444,7 @@ def test_after_many_refusals_the_next_good_delivery_is_the_first_run(desk: Desk)
     assert desk.refusal(post("/nothing")).status == 404
     assert desk.refusal(signed("/signed", b"a=1", "text/csv")).status == 415
     desk.intake.accept(signed("/signed"))
-    claim = desk.journal.claim(list(desk.config.hooks))
+    claim = desk.journal.claim(known(desk.config), LEASE)
     assert claim is not None
     assert claim.seq == 1
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from hookrunner.log import FORMATS, HELD, PIECE, Format, Log, Masker, pieces, printable
+from hookrunner.log import FORMATS, HELD, PIECE, Format, Log, pieces, printable
+from hookrunner.mask import Masker
 
 RUN = "k3xq2a7m5n4p6r8s9t0u"
 HOOK = "/deploy"

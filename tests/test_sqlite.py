@@ -4,27 +4,46 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
 from hookrunner.journal.sqlite import SqliteJournal
-from hookrunner.model import JournalUnavailable, Outcome, State, Trouble
+from hookrunner.model import JournalUnavailable, Run, State, Trouble
 from tests.serving import REPOSITORY, SECONDS
-from tests.test_journal import HELLO, HOOKS, claimed, known
+from tests.test_journal import (
+    CUT_OFF,
+    DONE,
+    FAILED,
+    FOR_EVER,
+    HELLO,
+    HOOKS,
+    KEPT_NOT,
+    NAMED,
+    PLAIN,
+    claimed,
+    known,
+    made,
+    nothing_due,
+    outcome,
+)
+
+T = TypeVar("T")
 
 FULL = 2
 """What `PRAGMA synchronous` says where every commit is synced."""
-
-DONE = Outcome(State.SUCCEEDED, exit_code=0, detail="exit 0")
 
 needs_denial = pytest.mark.skipif(os.geteuid() == 0, reason="nothing can be denied to root")
 
@@ -43,24 +62,50 @@ def journal(folder: Path) -> Iterator[SqliteJournal]:
     made.close()
 
 
-def in_another_process(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run Python with a journal's folder as its argument."""
-    program = f"""
-import os, sys
+PROGRAM = """
+import os, resource, subprocess, sys
 from pathlib import Path
+from hookrunner.journal import sqlite
 from hookrunner.journal.sqlite import SqliteJournal
-from hookrunner.model import Trouble
-from tests.test_journal import HELLO, HOOKS
+from hookrunner.model import JournalUnavailable, Trouble
+from tests.test_journal import claimed, made
 folder = Path(sys.argv[1])
-{text}
+
+def say_when_asking(event, given):
+    if event == "fcntl.flock":
+        os.write(1, b"asking\\n")
 """
+OPEN = """
+sys.addaudithook(say_when_asking)
+try:
+    print("opened", *SqliteJournal(folder).unfinished())
+except Trouble as error:
+    print(error)
+"""
+
+
+def command(text: str, folder: Path) -> list[str]:
+    """What runs Python with a journal's folder as its argument."""
+    return [sys.executable, "-c", PROGRAM + text, str(folder)]
+
+
+def in_another_process(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run Python to its end."""
     return subprocess.run(
-        [sys.executable, "-c", program, str(folder)],
+        command(text, folder),
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
         timeout=SECONDS,
         check=False,
+    )
+
+
+def begin(text: str, folder: Path) -> subprocess.Popen[str]:
+    """Run Python beside the test."""
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command(text, folder), cwd=REPOSITORY, stdin=pipe, stdout=pipe, text=True
     )
 
 
@@ -85,22 +130,62 @@ def open_files(folder: Path) -> list[str]:
 # --- one process
 
 
-def test_a_second_process_is_refused_and_told_what_to_do(
+def test_a_second_process_is_refused_at_once_and_told_what_to_do(
     journal: SqliteJournal, folder: Path
 ) -> None:
-    text = """
-try:
-    SqliteJournal(folder)
-except Trouble as error:
-    print(error)
-"""
-    second = in_another_process(text, folder)
+    second = in_another_process(OPEN, folder)
 
     assert second.stderr == ""
     assert second.stdout == (
+        "asking\n"
         f"another runner works in {folder}; stop it, or name another folder with --data DIR\n"
     )
-    assert known(journal, journal.record(HELLO)).state is State.QUEUED
+    assert known(journal, made(journal)).state is State.QUEUED
+
+
+LEAVE_A_SUPERVISOR = """
+journal = SqliteJournal(folder)
+print(made(journal), flush=True)
+waits = "import sys; print('here', flush=True); sys.stdin.read()"
+subprocess.Popen([sys.executable, "-c", waits], pass_fds=[journal.lock])
+sys.stdout.close()
+os.kill(os.getpid(), 9)
+"""
+
+
+@contextmanager
+def dead_runners_supervisor(folder: Path) -> Iterator[tuple[str, Callable[[], None]]]:
+    """A process that holds the lock of a runner that is no more; the run, and how to end it."""
+    with begin(LEAVE_A_SUPERVISOR, folder) as runner:
+        assert runner.stdin
+        assert runner.stdout
+        run_id = runner.stdout.readline().strip()
+        assert runner.stdout.readline() == "here\n"
+        assert runner.wait(SECONDS) == -signal.SIGKILL
+        yield run_id, runner.stdin.close
+
+
+def test_a_dead_runners_supervisor_is_waited_for(folder: Path) -> None:
+    with (
+        dead_runners_supervisor(folder) as (run_id, end_it),
+        begin(OPEN, folder) as second,
+    ):
+        assert second.stdout
+        # Who asks again was not given it, and has not gone away.
+        assert [second.stdout.readline() for _ in range(3)] == ["asking\n"] * 3
+        end_it()
+        last = [line for line in second.stdout if line != "asking\n"]
+
+    assert last == [f"opened {run_id}\n"]
+
+
+def test_a_dead_runners_supervisor_is_not_waited_for_for_ever(folder: Path) -> None:
+    with dead_runners_supervisor(folder):
+        second = in_another_process(f"sqlite.PREDECESSOR = 0.01\n{OPEN}", folder)
+
+    assert second.stdout.splitlines()[-1] == (
+        f"another runner works in {folder}; stop it, or name another folder with --data DIR"
+    )
 
 
 def test_a_second_journal_in_the_same_process_is_refused_too(
@@ -112,7 +197,7 @@ def test_a_second_journal_in_the_same_process_is_refused_too(
 
 
 def test_two_folders_have_two_journals(journal: SqliteJournal, tmp_path: Path) -> None:
-    run_id = journal.record(HELLO)
+    run_id = made(journal)
 
     with closing(SqliteJournal(tmp_path / "other")) as other:
         assert other.run(run_id) is None
@@ -121,8 +206,8 @@ def test_two_folders_have_two_journals(journal: SqliteJournal, tmp_path: Path) -
 def test_a_process_killed_outright_leaves_its_runs_and_no_lock(folder: Path) -> None:
     text = """
 journal = SqliteJournal(folder)
-ids = [journal.record(HELLO) for _ in range(3)]
-claim = journal.claim(HOOKS)
+ids = [made(journal) for _ in range(3)]
+claim = claimed(journal)
 print(*ids, flush=True)
 os.kill(os.getpid(), 9)
 """
@@ -155,15 +240,15 @@ def test_a_file_that_is_no_database_is_not_opened_and_left_as_it_is(folder: Path
 
 def test_a_file_damaged_in_its_middle_makes_the_journal_unavailable(folder: Path) -> None:
     with closing(SqliteJournal(folder)) as journal:
-        run_id = journal.record(HELLO)
+        run_id = made(journal)
     path = folder / "runs.sqlite"
     data = path.read_bytes()
     path.write_bytes(data[:4096] + b"\xa5" * (len(data) - 4096))
 
     with closing(SqliteJournal(folder)) as journal:
         for call in (
-            lambda: journal.record(HELLO),
-            lambda: journal.claim(HOOKS),
+            lambda: made(journal),
+            lambda: journal.claim(HOOKS, FOR_EVER),
             lambda: journal.run(run_id),
         ):
             with pytest.raises(JournalUnavailable, match="database disk image is malformed"):
@@ -181,7 +266,7 @@ def test_a_newer_schema_is_not_touched(folder: Path) -> None:
     assert told == (
         f"the journal {path} cannot be opened: "
         "it was written by a newer version (schema 1000); "
-        "if the file is damaged, move it away and start again"
+        "install that version again, or name another folder with --data DIR"
     )
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (1000,)
@@ -252,10 +337,44 @@ def test_a_journal_that_could_not_be_opened_holds_neither_lock_nor_descriptor(
 
 def test_a_closed_journal_holds_no_descriptor(folder: Path) -> None:
     with closing(SqliteJournal(folder)) as journal:
-        journal.run(journal.record(HELLO))
+        journal.run(made(journal))
         assert open_files(folder)
 
     assert open_files(folder) == []
+
+
+# --- whom the files are for
+
+
+@pytest.fixture
+def open_umask() -> Iterator[None]:
+    """New files may be read and written by all who are not kept out."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+@pytest.mark.usefixtures("open_umask")
+def test_nobody_else_may_read_what_the_journal_holds(folder: Path) -> None:
+    with closing(SqliteJournal(folder)) as journal:
+        made(journal)
+
+        names = ("runs.lock", "runs.sqlite", "runs.sqlite-shm", "runs.sqlite-wal")
+        assert modes(folder) == dict.fromkeys(names, 0o600)
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_file_that_others_could_read_is_closed_to_them(folder: Path) -> None:
+    SqliteJournal(folder).close()
+    (folder / "runs.sqlite").chmod(0o644)
+
+    SqliteJournal(folder).close()
+
+    assert modes(folder)["runs.sqlite"] == 0o600
 
 
 # --- the disk
@@ -275,15 +394,15 @@ def no_file_grows_beyond(size: int) -> Iterator[None]:
 def test_a_disk_that_takes_no_more_refuses_a_run_and_keeps_those_before_it(
     folder: Path, journal: SqliteJournal
 ) -> None:
-    kept = journal.record(HELLO)
+    kept = made(journal)
 
     with no_file_grows_beyond(500_000), pytest.raises(JournalUnavailable) as raised:
-        journal.record(replace(HELLO, body=bytes(1_000_000)))
+        made(journal, replace(HELLO, body=bytes(1_000_000)))
 
     assert str(raised.value) == "disk I/O error"
-    after = journal.record(HELLO)
+    after = made(journal)
     assert [claimed(journal).run_id for _ in range(2)] == [kept, after]
-    assert journal.claim(HOOKS) is None  # nothing is left of the refused one
+    assert nothing_due(journal)  # nothing is left of the refused one
     journal.close()
     with closing(SqliteJournal(folder)) as again:
         assert again.recover(HOOKS) == (2, 0)
@@ -298,17 +417,17 @@ def test_a_full_database_refuses_runs_and_takes_them_again_when_there_is_room(
 
     with pytest.raises(JournalUnavailable) as raised:
         for _ in range(100):
-            ids.append(journal.record(replace(HELLO, body=bytes(5000))))  # noqa: PERF401
+            ids.append(made(journal, replace(HELLO, body=bytes(5000))))  # noqa: PERF401
 
     assert str(raised.value) == "database or disk is full"
     journal._write.execute("PRAGMA max_page_count = 1000000")
-    ids.append(journal.record(HELLO))
+    ids.append(made(journal))
     assert [claimed(journal).run_id for _ in ids] == ids
-    assert journal.claim(HOOKS) is None
+    assert nothing_due(journal)
 
 
 def test_a_run_that_cannot_be_settled_is_still_running(journal: SqliteJournal) -> None:
-    run_id = journal.record(HELLO)
+    run_id = made(journal)
     claim = claimed(journal)
 
     with no_file_grows_beyond(500_000), pytest.raises(JournalUnavailable):
@@ -325,7 +444,7 @@ def test_when_the_disk_fails_whoever_got_an_id_has_a_run_and_nobody_else(
 ) -> None:
     def record(_: int) -> str | None:
         with suppress(JournalUnavailable):
-            return journal.record(replace(HELLO, body=bytes(10_000)))
+            return made(journal, replace(HELLO, body=bytes(10_000)))
         return None
 
     with no_file_grows_beyond(1_000_000), ThreadPoolExecutor(20) as pool:
@@ -336,7 +455,160 @@ def test_when_the_disk_fails_whoever_got_an_id_has_a_run_and_nobody_else(
     journal.close()
     with closing(SqliteJournal(folder)) as again:
         assert {claimed(again).run_id for _ in acknowledged} == acknowledged
-        assert again.claim(HOOKS) is None
+        assert nothing_due(again)
+
+
+class Disk:
+    """A disk on which one write fails: the `fails_at`-th, counted from when it is set.
+
+    SQLite may have rolled the transaction back by then, or leave that to us.
+    """
+
+    def __init__(self, *, rolls_back: bool) -> None:
+        self.rolls_back = rolls_back
+        self.fails_at = 0
+
+    def connect(self, *args: Any, **kwargs: Any) -> sqlite3.Connection:
+        disk = self
+
+        class Connection(sqlite3.Connection):
+            def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+                if not sql.lstrip().startswith("SELECT"):
+                    disk.write(self)
+                return super().execute(sql, parameters)
+
+        return sqlite3.connect(*args, **kwargs, factory=Connection)
+
+    def write(self, db: sqlite3.Connection) -> None:
+        self.fails_at -= 1
+        if self.fails_at == 0:
+            if self.rolls_back:
+                db.rollback()
+            raise sqlite3.OperationalError("disk I/O error")
+
+
+class Witness:
+    """Does what is asked for on a disk that may fail, and looks at what a failure leaves."""
+
+    def __init__(self, folder: Path, journal: SqliteJournal) -> None:
+        self.folder = folder
+        self.journal = journal
+        self.ids: list[str] = []
+        self.failures = 0
+
+    def do(self, act: Callable[[], T]) -> T:
+        """Do it. If the disk fails, nothing has happened, and it can be done again."""
+        before = self.known(self.journal)
+        try:
+            return act()
+        except JournalUnavailable as error:
+            assert str(error) == "disk I/O error"
+        self.failures += 1
+        assert self.known(self.journal) == before
+        assert self.left_by_a_crash() == before
+        return act()
+
+    def record(self, *, named: bool = False) -> None:
+        self.ids.append(self.do(lambda: made(self.journal, NAMED if named else HELLO)))
+
+    def known(self, journal: SqliteJournal) -> tuple[list[Run | None], list[str]]:
+        """All that was acknowledged, and all that the journal would still run."""
+        return [journal.run(run_id) for run_id in self.ids], journal.unfinished()
+
+    def left_by_a_crash(self) -> tuple[list[Run | None], list[str]]:
+        """What a process would find that began now, after this one was killed."""
+        copy = self.folder.with_name("copy")
+        shutil.copytree(self.folder, copy)
+        try:
+            with closing(SqliteJournal(copy)) as found:
+                return self.known(found)
+        finally:
+            shutil.rmtree(copy)
+
+
+def live_a_whole_life(witness: Witness) -> None:
+    """Everything that can happen to three runs, and what must then be known of them."""
+    journal, do = witness.journal, witness.do
+    witness.record(named=True)
+    witness.record()
+    witness.record()
+    first, second, third = witness.ids
+
+    claim = do(lambda: claimed(journal))
+    assert do(lambda: journal.renew([claim], FOR_EVER)) == {first}
+    assert do(lambda: journal.append(claim, b"h", b""))
+    assert do(lambda: journal.settle(claim, DONE))
+
+    claim = do(lambda: claimed(journal))
+    assert do(lambda: journal.settle(claim, FAILED, again_in=FOR_EVER))
+
+    claim = do(lambda: claimed(journal, lease=0))
+    assert do(lambda: journal.append(claim, b"so far\n", b""))
+    assert do(lambda: journal.interrupt(claim, rerun=True)) is State.QUEUED
+    assert outcome(journal, third) == replace(CUT_OFF, stdout=b"so far\n")
+    do(lambda: claimed(journal, lease=0))
+    claim = do(lambda: claimed(journal))
+    assert (claim.run_id, claim.attempt, claim.interruptions) == (third, 3, 2)
+
+    assert do(lambda: journal.cancel(second)) is State.QUEUED
+    assert do(lambda: journal.cancel(third)) is State.RUNNING
+    assert not do(lambda: journal.settle(claim, FAILED))
+    assert do(lambda: journal.record(NAMED, PLAIN)).run_id == first
+    states = [known(journal, run_id).state for run_id in witness.ids]
+    assert states == [State.SUCCEEDED, State.CANCELLED, State.CANCELLED]
+    assert [outcome(journal, run_id) for run_id in witness.ids] == [DONE, FAILED, FAILED]
+
+    assert do(lambda: journal.prune(KEPT_NOT, 1)) == 1
+    witness.record(named=True)
+    assert do(lambda: journal.fail_lost({})) == 1
+    assert do(lambda: journal.recover(HOOKS)) == (0, 0)
+    assert journal.unfinished() == []
+
+
+@pytest.mark.parametrize("rolls_back", [False, True])
+def test_whichever_write_fails_nothing_acknowledged_is_lost_and_all_goes_on(
+    tmp_path: Path, rolls_back: bool
+) -> None:
+    for nth in count(1):
+        folder = tmp_path / str(nth) / "data"
+        disk = Disk(rolls_back=rolls_back)
+        with closing(SqliteJournal(folder, disk.connect)) as journal:
+            disk.fails_at = nth
+            witness = Witness(folder, journal)
+            live_a_whole_life(witness)
+            last = witness.known(journal)
+        with closing(SqliteJournal(folder)) as again:
+            assert witness.known(again) == last
+        if not witness.failures:
+            break
+        assert witness.failures == 1
+
+    assert nth > 100  # so many writes there were, and each has failed
+
+
+def test_a_process_on_a_full_disk_that_is_killed_has_kept_what_it_acknowledged(
+    folder: Path,
+) -> None:
+    text = """
+journal = SqliteJournal(folder)
+resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
+try:
+    while True:
+        print(made(journal), flush=True)
+except JournalUnavailable as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+print(made(journal), flush=True)
+os.kill(os.getpid(), 9)
+"""
+    killed = in_another_process(text, folder)
+
+    assert killed.stderr == ""
+    *ids, told, after = killed.stdout.splitlines()
+    assert len(ids) > 10
+    assert told == "disk I/O error"
+    with closing(SqliteJournal(folder)) as journal:
+        assert journal.unfinished() == [*ids, after]
 
 
 def test_every_commit_is_synced(journal: SqliteJournal) -> None:
@@ -350,7 +622,7 @@ def test_every_commit_is_synced(journal: SqliteJournal) -> None:
 
 def test_all_that_20_threads_record_at_once_is_kept(folder: Path, journal: SqliteJournal) -> None:
     def record(thread: int) -> list[str]:
-        return [journal.record(replace(HELLO, body=b"%d" % thread)) for _ in range(25)]
+        return [made(journal, replace(HELLO, body=b"%d" % thread)) for _ in range(25)]
 
     with ThreadPoolExecutor(20) as pool:
         recorded = list(pool.map(record, range(20)))
@@ -360,7 +632,7 @@ def test_all_that_20_threads_record_at_once_is_kept(folder: Path, journal: Sqlit
     journal.close()
     with closing(SqliteJournal(folder)) as again:
         claims = {claim.run_id: claim for claim in (claimed(again) for _ in ids)}
-        assert again.claim(HOOKS) is None
+        assert nothing_due(again)
     for thread, of_thread in enumerate(recorded):
         assert [claims[run_id].new.body for run_id in of_thread] == [b"%d" % thread] * 25
         seqs = [claims[run_id].seq for run_id in of_thread]
@@ -368,10 +640,39 @@ def test_all_that_20_threads_record_at_once_is_kept(folder: Path, journal: Sqlit
 
 
 def test_who_reads_does_not_wait_for_who_writes(journal: SqliteJournal, folder: Path) -> None:
-    run_id = journal.record(HELLO)
+    run_id = made(journal)
 
     with closing(sqlite3.connect(folder / "runs.sqlite")) as writer:
         writer.execute("BEGIN IMMEDIATE")
         writer.execute("UPDATE run SET state = 'failed'")
 
         assert known(journal, run_id).state is State.QUEUED
+
+
+# --- what is forgotten
+
+
+def test_a_forgotten_run_leaves_no_attempts_behind(journal: SqliteJournal, folder: Path) -> None:
+    made(journal)
+    for _ in range(3):
+        journal.settle(claimed(journal), FAILED, again_in=0)
+    journal.settle(claimed(journal), DONE)
+    kept = known(journal, made(journal))
+    journal.settle(claimed(journal), FAILED)
+
+    assert journal.prune(KEPT_NOT, 1) == 1
+
+    with closing(sqlite3.connect(folder / "runs.sqlite")) as db:
+        assert db.execute("SELECT run, number FROM attempt").fetchall() == [(kept.seq, 1)]
+
+
+def test_the_room_of_forgotten_runs_is_given_back(journal: SqliteJournal, folder: Path) -> None:
+    for _ in range(4):
+        made(journal, replace(HELLO, body=bytes(1_000_000)))
+        journal.settle(claimed(journal), DONE)
+
+    while journal.prune(KEPT_NOT, 1):
+        pass
+    journal.close()
+
+    assert (folder / "runs.sqlite").stat().st_size < 500_000

@@ -122,6 +122,7 @@ def test_a_template_can_be_filled_again_and_again() -> None:
 
 KNOWN = "{payload:…}, {query:…}, {header:…}, {path:…}"
 OPENING = f"is none of {KNOWN}; write {{{{ for a plain {{"
+ILLEGAL = "is no name that a path can have"
 POINTER = "needs a JSON Pointer such as {payload:/user/email}"
 
 
@@ -132,6 +133,23 @@ POINTER = "needs a JSON Pointer such as {payload:/user/email}"
         ("a { b", f"'{{' {OPENING}"),
         ("{", f"'{{' {OPENING}"),
         ("{payload:/a", f"'{{' {OPENING}"),
+        ("{}", f"'{{}}' {OPENING}"),
+        ("{payload}", f"'{{payload}}' {OPENING}"),
+        ("{Payload:/x}", f"'{{Payload:/x}}' {OPENING}"),
+        ("at ${HOME}", "'${HOME}' is not how a config var is named; write $HOME"),
+        (
+            "${A}b",
+            "'${A}' is not how a config var is named; "
+            "write $A, with no letter, digit or _ right after it",
+        ),
+        ("{query:}", "'{query:}' needs a name such as {query:page}"),
+        ("{header:}", "'{header:}' needs a name such as {header:X-Kind}"),
+        ("{path:}", f"'{{path:}}' {ILLEGAL}; write {{path:env}} here and <env> there"),
+        (
+            "{path:Stage}",
+            f"'{{path:Stage}}' {ILLEGAL}; write {{path:stage}} here and <stage> there",
+        ),
+        ("{path:a-b}", f"'{{path:a-b}}' {ILLEGAL}; write {{path:env}} here and <env> there"),
         ("}", f"'}}' is none of {KNOWN}; write }}}} for a plain }}"),
         ("{payload:user}", f"'{{payload:user}}' {POINTER}"),
         ("{payload:#/user}", f"'{{payload:#/user}}' {POINTER}"),
@@ -145,6 +163,12 @@ def test_a_text_that_is_no_template_is_refused_with_what_to_write(text: str, tol
         filled(text)
 
     assert str(caught.value) == told
+
+
+def test_a_template_of_no_hook_yet_may_speak_of_any_name_that_a_path_can_have() -> None:
+    read = template.read("{path:stage}", lambda name: "", None)
+
+    assert read.fill(Facts(None, {}, {}, {"stage": "prod"})) == "prod"
 
 
 def test_a_template_asks_for_each_config_var_it_names_and_for_no_other() -> None:

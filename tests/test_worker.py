@@ -22,7 +22,7 @@ from hookrunner.intake import Accepted, Intake
 from hookrunner.journal.sqlite import SqliteJournal
 from hookrunner.launch.process import ProcessLauncher
 from hookrunner.log import Log
-from hookrunner.model import Delivery, NewRun, Outcome, Run, State, Why
+from hookrunner.model import Delivery, NewRun, Outcome, Run, State, Terms, Why
 from hookrunner.worker import Workers
 from tests.serving import SECONDS, Project
 
@@ -488,7 +488,7 @@ def test_a_script_that_lost_its_run_bit_since_fails_visibly(project: Project) ->
 def test_a_payload_that_cannot_be_read_any_more_fails_visibly(works: Works) -> None:
     # Nothing of the kind is taken in; another version of the runner may have.
     new = NewRun("/show", "POST", "/show", {}, "", {}, "image/png", b"\x89PNG", "192.0.2.7")
-    run = works.journal.await_end(works.journal.record(new), SECONDS)
+    run = works.journal.await_end(works.journal.record(new, Terms()).run_id, SECONDS)
 
     assert run is not None
     assert ended(run).why is Why.NOT_STARTED
@@ -506,7 +506,7 @@ def test_a_run_of_a_hook_that_is_switched_off_waits(project: Project) -> None:
 """)
     new = NewRun("/off", "POST", "/off", {}, "", {}, JSON, b"{}", "192.0.2.7")
     with Works(project, {}) as works:
-        run_id = works.journal.record(new)
+        run_id = works.journal.record(new, Terms()).run_id
         works.shown(post())  # which was recorded later, and so claimed later
         run = works.journal.run(run_id)
 
@@ -543,8 +543,10 @@ def test_an_interrupted_run_is_handed_back_and_run_again(project: Project, fifo:
         assert list(works.folder.iterdir()) == []
 
     assert run is not None
-    assert (run.state, run.outcome) == (State.QUEUED, None)
-    assert last == f"{run_id} /run interrupted; it is run again at the next start"
+    assert (run.state, ended(run).why) == (State.QUEUED, Why.INTERRUPTED)
+    assert last == (
+        f"{run_id} /run interrupted: the runner is stopping; handed back, to be run again"
+    )
     with Works(project, {"FIFO": str(fifo)}) as works:
         again = works.journal.await_end(run_id, SECONDS)
     assert again is not None
@@ -557,13 +559,15 @@ def test_an_attempt_that_ends_after_another_has_begun_does_not_count(
     with Works(project, {"FIFO": str(fifo)}) as works:
         run_id = works.record(post("/run"))
         with fifo.open("w"):  # opens once the first attempt runs
-            works.journal.recover(["/run"])
-            works.journal.wake_workers()
-            second = works.journal.await_end(run_id, SECONDS)
+            works.journal.recover({"/run": Terms()})
+            second = works.journal.claim({"/run": Terms()}, lease=90)
         lines = works.lines()
         now = works.journal.run(run_id)
 
     assert second is not None
-    assert ended(second).stdout == b"attempt 2\n"
-    assert now == second
-    assert lines[-1] == f"{run_id} /run ended too late to count: another attempt has begun"
+    assert (second.run_id, second.attempt) == (run_id, 2)
+    assert now is not None
+    assert (now.state, now.attempt) == (State.RUNNING, 2)
+    assert lines[-1] == (
+        f"{run_id} /run ended, and counts for nothing: it was cancelled, or begun again"
+    )

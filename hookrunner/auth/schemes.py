@@ -8,19 +8,30 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import Any
 
 from hookrunner.auth import credential
 from hookrunner.auth.signature import ALGORITHMS, Recipe, Signature, read_secret
-from hookrunner.model import Scheme
-from hookrunner.sections import Section, Value, Wrong, duration, one_of, secrets, show, text
+from hookrunner.model import Json, Scheme
+from hookrunner.sections import (
+    Section,
+    Value,
+    Wrong,
+    duration,
+    hint,
+    kind_of,
+    one_of,
+    secrets,
+    show,
+    text,
+)
 
 RECIPES: Mapping[str, Recipe] = {
     # https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
     "github": Recipe(
         header="x-hub-signature-256",
         prefix="sha256=",
+        also_secret=("x-hub-signature",),
         id="x-github-delivery",
         event="x-github-event",
         patience=9.0,
@@ -64,21 +75,28 @@ def read_scheme(value: Value) -> Scheme | None:
     """One scheme, `{name: its settings}`; None after a complaint."""
     found = value.plain
     if not isinstance(found, dict) or len(found) != 1:
-        if found == "none":
-            value.complain("auth: none stands alone; in a list it would let everybody in")
-        else:
-            value.complain(
-                f"auth must be none, or a scheme and its secret such as "
-                f"{{github: $GITHUB_SECRET}}, not {show(found)}"
-            )
+        value.complain(_no_scheme(found))
         return None
     [(key, settings)] = value.section().pairs()
     if key.title not in BUILDERS:
-        near = get_close_matches(key.title, BUILDERS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(BUILDERS)}"
-        key.complain(f"unknown scheme {key.title!r} in auth; {hint}")
+        known = hint(key.title, BUILDERS) or f"; known are {', '.join(BUILDERS)}"
+        # Without a value it may be the secret itself: `{hunter2}` is a mapping to YAML.
+        name = "" if settings.plain is None else f" {show(key.title)}"
+        key.complain(f"unknown scheme{name} in auth{known}")
         return None
     return BUILDERS[key.title](key.title, settings)
+
+
+def _no_scheme(found: Json) -> str:
+    """Why it is not one scheme. A secret may stand where a scheme should: it is not quoted."""
+    if found == "none":
+        return "auth: none stands alone; in a list it would let everybody in"
+    if isinstance(found, dict) and len(found.keys() & BUILDERS.keys()) > 1:
+        return "auth names several schemes; write a list, one '- {scheme: $SECRET}' per line"
+    return (
+        "auth must be none, or a scheme and its secret such as "
+        f"{{github: $GITHUB_SECRET}}, not {kind_of(found)}"
+    )
 
 
 def _preset(name: str, value: Value) -> Scheme | None:
@@ -91,7 +109,7 @@ def _preset(name: str, value: Value) -> Scheme | None:
         recipe = replace(
             recipe, tolerance=section.take("tolerance", duration, default=recipe.tolerance)
         )
-    section.refuse_leftovers()
+    _refuse_leftovers(section)
     return _signature(name, recipe, value, words)
 
 
@@ -116,7 +134,7 @@ def _hmac(name: str, value: Value) -> Scheme | None:
         "id": section.take("id", header_name, default=""),
         "event": section.take("event", header_name, default=""),
     }
-    section.refuse_leftovers()
+    _refuse_leftovers(section)
     recipe = Recipe(**given)
     _check_message(recipe, value)
     return _signature(name, recipe, value, words)
@@ -143,7 +161,7 @@ def _bearer(name: str, value: Value) -> Scheme | None:
     if isinstance(value.plain, dict):
         section = value.section()
         words = _words(section, "value")
-        section.refuse_leftovers()
+        _refuse_leftovers(section)
     else:
         words = secrets(value)
     return credential.Bearer(_raw(words))
@@ -156,7 +174,7 @@ def _token(name: str, value: Value) -> Scheme | None:
     words = _words(section, "value")
     header = section.take("header", header_name, default="")
     query = section.take("query", text, default="")
-    section.refuse_leftovers()
+    _refuse_leftovers(section)
     if bool(header) == bool(query):
         value.complain("token needs either header: X-Token or query: token, to say where it is")
         return None
@@ -169,7 +187,7 @@ def _basic(name: str, value: Value) -> Scheme | None:
         return None
     words = _words(section, "password")
     user = section.require("user", _user) or ""
-    section.refuse_leftovers()
+    _refuse_leftovers(section)
     return credential.Basic(_raw(words), user=user)
 
 
@@ -202,6 +220,15 @@ def _mapping(value: Value, example: str) -> Section | None:
 
 def _words(section: Section, name: str) -> tuple[str, ...]:
     return section.require(name, secrets, f"write {name}: $MY_SECRET") or ()
+
+
+def _refuse_leftovers(section: Section) -> None:
+    """Name no key that has no value: in `{bearer: {hunter2}}` it is the secret."""
+    for name, (key, value) in section.entries.items():
+        if value.plain is None and name not in section.known:
+            key.complain("a setting of a scheme has a value, such as secret: $MY_SECRET")
+            section.known.append(name)
+    section.refuse_leftovers()
 
 
 def _user(value: Value) -> str:

@@ -48,6 +48,8 @@ class Recipe:
     id: str = ""
     event: str = ""
     patience: float = 30.0
+    also_secret: tuple[str, ...] = ()
+    """Other headers that prove the same, and are kept from journal and script with it."""
 
 
 def _b64(text: str) -> bytes:
@@ -105,7 +107,7 @@ class Signature:
 
     @property
     def credential_headers(self) -> frozenset[str]:
-        return frozenset({self.recipe.header})
+        return frozenset({self.recipe.header, *self.recipe.also_secret})
 
     @property
     def credential_fields(self) -> frozenset[str]:

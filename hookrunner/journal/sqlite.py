@@ -1,9 +1,13 @@
 """The journal in one SQLite file: the embedded engine, for one process on one machine.
 
 One thread writes. It takes everything that is asked for at that moment into one
-transaction and commits once, so a synced commit is shared by all who wait for it.
-Readers have a connection of their own and never wait for the writer (WAL).
-A file lock keeps a second process out.
+transaction and commits once, so that a synced commit is shared by all who wait for it.
+Readers have a connection of their own and never wait for the writer (WAL). A file lock
+keeps a second process out; the supervisor holds it too, so that whoever comes after us
+waits until our last script is gone.
+
+A claim moves a run's `due` to the end of its lease. So a run whose worker died is simply
+due again, and nothing else in the program has to notice the death.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -25,113 +29,192 @@ from typing import Any, Generic, TypeVar
 from hookrunner.model import (
     ENDED,
     Claim,
+    Full,
     JournalUnavailable,
     NewRun,
     Outcome,
+    Recorded,
     Run,
     State,
+    Terms,
     Trouble,
     Why,
 )
 
 T = TypeVar("T")
 
-VERSION = 1
-
-SCHEMA = """
+MIGRATIONS = (
+    """
 CREATE TABLE run (
-    seq          INTEGER PRIMARY KEY AUTOINCREMENT,
-    id           TEXT NOT NULL UNIQUE,
-    hook         TEXT NOT NULL,
-    state        TEXT NOT NULL,
-    attempt      INTEGER NOT NULL DEFAULT 0,
-    due          REAL,
-    recorded_at  REAL NOT NULL,
-    ended_at     REAL,
-    method       TEXT NOT NULL,
-    path         TEXT NOT NULL,
-    params       TEXT NOT NULL,
-    query        TEXT NOT NULL,
-    headers      TEXT NOT NULL,
-    content_type TEXT NOT NULL,
-    remote_addr  TEXT NOT NULL,
-    delivery_id  TEXT NOT NULL,
-    event        TEXT NOT NULL,
-    body         BLOB NOT NULL
+    seq           INTEGER PRIMARY KEY AUTOINCREMENT,
+    id            TEXT NOT NULL UNIQUE,
+    hook          TEXT NOT NULL,
+    state         TEXT NOT NULL,
+    attempt       INTEGER NOT NULL DEFAULT 0,
+    failures      INTEGER NOT NULL DEFAULT 0,
+    interruptions INTEGER NOT NULL DEFAULT 0,
+    due           REAL,
+    recorded_at   REAL NOT NULL,
+    ended_at      REAL,
+    current       INTEGER NOT NULL DEFAULT 1,
+    dedupe_key    TEXT NOT NULL DEFAULT '',
+    replaces      TEXT NOT NULL DEFAULT '',
+    method        TEXT NOT NULL,
+    path          TEXT NOT NULL,
+    params        TEXT NOT NULL,
+    query         TEXT NOT NULL,
+    headers       TEXT NOT NULL,
+    content_type  TEXT NOT NULL,
+    remote_addr   TEXT NOT NULL,
+    delivery_id   TEXT NOT NULL,
+    event         TEXT NOT NULL,
+    body          BLOB NOT NULL
 );
-CREATE INDEX run_due ON run (due, seq) WHERE due IS NOT NULL;
+CREATE INDEX run_queued ON run (hook, due, seq) WHERE state = 'queued';
+CREATE INDEX run_running ON run (hook, due) WHERE state = 'running';
+CREATE INDEX run_live ON run (hook, seq) WHERE state IN ('queued', 'running');
+CREATE INDEX run_ended ON run (hook, ended_at) WHERE ended_at IS NOT NULL;
+CREATE UNIQUE INDEX run_delivery ON run (hook, dedupe_key) WHERE current AND dedupe_key <> '';
 CREATE TABLE attempt (
-    run       INTEGER NOT NULL REFERENCES run (seq) ON DELETE CASCADE,
-    number    INTEGER NOT NULL,
-    state     TEXT NOT NULL,
-    why       TEXT,
-    exit_code INTEGER,
-    signal    INTEGER,
-    detail    TEXT NOT NULL DEFAULT '',
-    seconds   REAL NOT NULL DEFAULT 0,
-    stdout    BLOB NOT NULL DEFAULT x'',
-    stderr    BLOB NOT NULL DEFAULT x'',
+    run        INTEGER NOT NULL REFERENCES run (seq) ON DELETE CASCADE,
+    number     INTEGER NOT NULL,
+    started_at REAL NOT NULL,
+    state      TEXT NOT NULL DEFAULT 'running',
+    why        TEXT,
+    exit_code  INTEGER,
+    signal     INTEGER,
+    detail     TEXT NOT NULL DEFAULT '',
+    seconds    REAL NOT NULL DEFAULT 0,
+    stdout     BLOB NOT NULL DEFAULT x'',
+    stderr     BLOB NOT NULL DEFAULT x'',
     PRIMARY KEY (run, number)
 );
-"""
+CREATE TABLE pace (
+    hook    TEXT PRIMARY KEY,
+    free_at REAL NOT NULL
+);
+""",
+)
+"""What made each version of the tables from the one before it."""
 
+MOST_INTERRUPTIONS = 5
+INTERRUPTED_TOO_OFTEN = f"interrupted {MOST_INTERRUPTIONS} times; it may be what ends the machine"
+NOT_TO_RERUN = "interrupted; 'rerun: false' keeps it from meeting the script again"
+LOST_HOOK = "its path left hooks.yaml"
+
+JOIN = """
+SELECT id, state, recorded_at FROM run
+WHERE hook = ? AND dedupe_key = ? AND current AND dedupe_key <> ''
+"""
 RECORD = """
-INSERT INTO run (id, hook, state, due, recorded_at, method, path, params, query, headers,
-                 content_type, remote_addr, delivery_id, event, body)
-VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO run (id, hook, state, due, recorded_at, dedupe_key, replaces, method, path, params,
+                 query, headers, content_type, remote_addr, delivery_id, event, body)
+VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+WAITING = """
+SELECT count(*) FROM (SELECT 1 FROM run WHERE hook = ? AND state = 'queued' LIMIT ?)
 """
 
-# `due` orders the queue and `seq` breaks ties, so what was recorded first starts first.
-CLAIM = """
-UPDATE run SET state = 'running', attempt = attempt + 1, due = NULL
-WHERE seq = (SELECT seq FROM run
-             WHERE due <= :now AND state = 'queued'
-               AND hook IN (SELECT value FROM json_each(:hooks))
-             ORDER BY due, seq LIMIT 1)
-RETURNING id, seq, attempt, hook, method, path, params, query, headers, content_type,
-          body, remote_addr, delivery_id, event
+# How many attempts each hook has under way. What lapsed counts too until it is swept.
+UNDER_WAY = "SELECT hook, count(*) FROM run WHERE state = 'running' GROUP BY hook"
+NEXT = """
+SELECT due, seq, id, state FROM run WHERE hook = ? AND state = 'queued' AND due <= ?
+ORDER BY due, seq LIMIT ?
 """
+# In a strict lane only the first that has not ended may start; while it runs or waits for
+# its retry, nobody does.
+NEXT_IN_LANE = """
+SELECT due, seq, id, state FROM run WHERE hook = ? AND state IN ('queued', 'running')
+ORDER BY seq LIMIT 1
+"""
+CLAIM = """
+UPDATE run SET state = 'running', attempt = attempt + 1, due = ? WHERE seq = ?
+RETURNING id, seq, attempt, hook, method, path, params, query, headers, content_type,
+          body, remote_addr, delivery_id, event, replaces, failures, interruptions
+"""
+BEGIN_ATTEMPT = "INSERT INTO attempt (run, number, started_at) VALUES (?, ?, ?)"
 
 # The attempt number fences: a worker that comes too late changes nothing.
-SETTLE = """
-UPDATE run SET state = ?, due = NULL, ended_at = ?
-WHERE id = ? AND attempt = ? AND state = 'running'
+OURS = "id = ? AND attempt = ? AND state = 'running'"
+RENEW = f"UPDATE run SET due = ? WHERE {OURS}"
+SETTLE = f"UPDATE run SET state = ?, due = NULL, ended_at = ? WHERE {OURS}"
+TRY_AGAIN = f"UPDATE run SET state = 'queued', due = ?, failures = failures + 1 WHERE {OURS}"
+AGAIN = "UPDATE run SET state = 'queued', due = ?, interruptions = ? WHERE seq = ?"
+END_ATTEMPT = """
+UPDATE attempt SET state = ?, why = ?, exit_code = ?, signal = ?, detail = ?, seconds = ?,
+                   stdout = ?, stderr = ?
+WHERE run = ? AND number = ?
 """
-SETTLE_ATTEMPT = """
-INSERT INTO attempt (run, number, state, why, exit_code, signal, detail, seconds, stdout, stderr)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+# A cancelled run's attempt may still say what it had printed.
+END_CANCELLED = f"""
+{END_ATTEMPT} AND state = 'running'
+    AND EXISTS (SELECT 1 FROM run WHERE seq = attempt.run AND state = 'cancelled'
+                AND run.attempt = attempt.number)
 """
-HAND_BACK = """
-UPDATE run SET state = 'queued', due = ?
-WHERE id = ? AND attempt = ? AND state = 'running'
+APPEND = "UPDATE attempt SET stdout = ?, stderr = ? WHERE run = ? AND number = ?"
+CUT_OFF = """
+UPDATE attempt SET state = 'failed', why = 'interrupted', detail = ?
+WHERE run = ? AND number = ? AND state = 'running'
 """
-RECOVER = "UPDATE run SET state = 'queued', due = ? WHERE state = 'running'"
-
-# No other machine could know the hook: this engine serves one process alone.
-LOST_ATTEMPT = """
-INSERT OR REPLACE INTO attempt (run, number, state, why, detail)
-SELECT seq, attempt, 'failed', 'lost hook', 'its path left hooks.yaml' FROM run
-WHERE state IN ('queued', 'running') AND hook NOT IN (SELECT value FROM json_each(?))
-"""
-LOST = """
+FAIL = """
 UPDATE run SET state = 'failed', due = NULL, ended_at = ?
-WHERE state IN ('queued', 'running') AND hook NOT IN (SELECT value FROM json_each(?))
+WHERE seq = ? AND state IN ('queued', 'running')
 """
+FAIL_ATTEMPT = """
+INSERT INTO attempt (run, number, started_at, state, why, detail)
+VALUES (?, ?, ?, 'failed', ?, ?)
+ON CONFLICT DO UPDATE SET state = 'failed', why = excluded.why, detail = excluded.detail
+"""
+CANCEL = """
+UPDATE run SET state = 'cancelled', due = NULL, ended_at = ?
+WHERE id = ? AND state IN ('queued', 'running')
+"""
+
+SOONEST = "SELECT min(due) FROM run WHERE state = 'queued' AND due > ?"
+LAPSED = (
+    "SELECT seq, id, hook, attempt, interruptions FROM run WHERE state = 'running' AND due <= ?"
+)
+LIVE_HOOKS = "SELECT DISTINCT hook FROM run WHERE state IN ('queued', 'running')"
+OVERDUE_OF = """
+SELECT seq, id, attempt FROM run
+WHERE hook = ? AND (state = 'queued' OR state = 'running' AND due <= ?)
+"""
+
+PRUNE = """
+DELETE FROM run WHERE seq IN
+    (SELECT seq FROM run WHERE hook = ? AND ended_at IS NOT NULL AND ended_at <= ? LIMIT ?)
+"""
+HOOKS = "SELECT DISTINCT hook FROM run"
 
 READ = """
-SELECT r.id, r.seq, r.hook, r.state, r.attempt, r.recorded_at, r.ended_at,
+SELECT r.id, r.seq, r.hook, r.state, r.attempt, r.recorded_at, r.ended_at, r.due, r.replaces,
        a.state, a.why, a.exit_code, a.signal, a.detail, a.stdout, a.stderr, a.seconds
 FROM run r
-LEFT JOIN attempt a
-  ON a.run = r.seq AND a.number = (SELECT max(number) FROM attempt WHERE run = r.seq)
+LEFT JOIN attempt a ON a.run = r.seq AND a.number =
+    (SELECT max(number) FROM attempt WHERE run = r.seq AND state <> 'running')
 WHERE r.id = ?
 """
+READ_NEW = """
+SELECT hook, method, path, params, query, headers, content_type, body, remote_addr,
+       delivery_id, event, replaces
+FROM run WHERE id = ?
+"""
+UNFINISHED = "SELECT id FROM run WHERE state IN ('queued', 'running') ORDER BY seq"
 
+INFINITY = float("inf")
 MOST_WAKES = 64
+FREE_PAGES = 256
+"""Pages given back to the file system with each round of pruning: a full vacuum would hold
+up every delivery for as long as it takes to copy the file."""
+
+PREDECESSOR = 15.0
+"""Seconds that a dead runner's supervisor is given to end its scripts."""
 
 
 class _Job(Generic[T]):
     """Something for the writer to do, and what came of it."""
+
+    __slots__ = ("done", "error", "result", "work")
 
     def __init__(self, work: Callable[[sqlite3.Connection], T]) -> None:
         self.work = work
@@ -143,98 +226,189 @@ class _Job(Generic[T]):
 class SqliteJournal:
     """The journal of `folder`; see `seams.Journal` for what each method promises."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, connect: Callable[..., sqlite3.Connection] = sqlite3.connect
+    ) -> None:
         """Open, or make, `runs.sqlite` in the folder. Raises Trouble if it cannot be had."""
         self.path = folder / "runs.sqlite"
         self.lock = _lock(folder)
         opened: list[sqlite3.Connection] = []
         try:
+            # SQLite makes its -wal and -shm files with the mode that this one has then.
+            self.path.touch(mode=0o600)
             for _ in ("to write", "to read"):
-                opened.append(sqlite3.connect(self.path, **CONNECTION))
+                opened.append(connect(self.path, **CONNECTION))
                 _prepare(opened[-1])
-        except sqlite3.Error as error:
+            self.path.chmod(0o600)
+        except (sqlite3.Error, OSError, _Newer) as error:
             for db in opened:
                 db.close()
             os.close(self.lock)
-            raise Trouble(
-                f"the journal {self.path} cannot be opened: {error}; "
-                "if the file is damaged, move it away and start again"
-            ) from None
+            mend = (
+                "install that version again, or name another folder with --data DIR"
+                if isinstance(error, _Newer)
+                else "if the file is damaged, move it away and start again"
+            )
+            raise Trouble(f"the journal {self.path} cannot be opened: {error}; {mend}") from None
         self._write, self._read = opened
         self._reading = threading.Lock()
         self._jobs: deque[_Job[Any]] = deque()
         self._asked = threading.Condition()
         self._closing = False
         self._wakes = threading.Semaphore(0)
+        self._looked_at = 0.0
         self._waiting: dict[str, list[threading.Event]] = {}
         self._waiting_lock = threading.Lock()
         self._writer = threading.Thread(target=self._write_for_ever, name="journal", daemon=True)
         self._writer.start()
 
-    def record(self, new: NewRun) -> str:
-        run_id = _new_id()
-        row = (
-            run_id,
-            new.hook,
-            now := time.time(),
-            now,
-            new.method,
-            new.path,
-            json.dumps(dict(new.params)),
-            new.query,
-            json.dumps(dict(new.headers)),
-            new.content_type,
-            new.remote_addr,
-            new.delivery_id,
-            new.event,
-            new.body,
-        )
-        self._do(lambda db: db.execute(RECORD, row))
-        self._wake_worker()
-        return run_id
+    def record(self, new: NewRun, terms: Terms) -> Recorded:
+        row = _new_row(new)
 
-    def claim(self, hooks: Collection[str]) -> Claim | None:
-        asked = {"now": time.time(), "hooks": json.dumps(list(hooks))}
-        row = self._do(lambda db: db.execute(CLAIM, asked).fetchone())
-        return _claim(row) if row else None
+        def work(db: sqlite3.Connection) -> Recorded:
+            now = time.time()
+            first, replaces = _join(db, new, now)
+            if first:
+                return Recorded(first, joined=True)
+            _pace(db, new.hook, terms, now)
+            _room(db, new.hook, terms)
+            run_id = _new_id()
+            db.execute(
+                RECORD, (run_id, new.hook, now, now, new.dedupe_key, new.replaces or replaces, *row)
+            )
+            return Recorded(run_id)
 
-    def settle(self, claim: Claim, outcome: Outcome) -> bool:
+        recorded = self._do(work)
+        if not recorded.joined:
+            self._wake_worker()
+        return recorded
+
+    def claim(
+        self, hooks: Mapping[str, Terms], lease: float, mine: Collection[str] = ()
+    ) -> Claim | None:
+        ended: list[str] = []
+
+        def work(db: sqlite3.Connection) -> Claim | None:
+            now = time.time()
+            ended.extend(_sweep(db, hooks, mine, lapsed=now, now=now)[1])
+            seq = _pick(db, hooks, now, mine)
+            if seq is None:
+                self._looked_at = now
+                return None
+            row = db.execute(CLAIM, (now + lease, seq)).fetchone()
+            claim = _claim(row)
+            db.execute(BEGIN_ATTEMPT, (seq, claim.attempt, now))
+            return claim
+
+        claim = self._do(work)
+        self._wake_senders_of(*ended)
+        return claim
+
+    def renew(self, claims: Collection[Claim], lease: float) -> set[str]:
+        def work(db: sqlite3.Connection) -> set[str]:
+            until = time.time() + lease
+            return {
+                claim.run_id
+                for claim in claims
+                if db.execute(RENEW, (until, claim.run_id, claim.attempt)).rowcount
+            }
+
+        return self._do(work)
+
+    def append(self, claim: Claim, stdout: bytes, stderr: bytes) -> bool:
+        row = (stdout, stderr, claim.seq, claim.attempt)
+        return self._do(lambda db: _is_ours(db, claim) and db.execute(APPEND, row).rowcount == 1)
+
+    def settle(self, claim: Claim, outcome: Outcome, *, again_in: float | None = None) -> bool:
         def work(db: sqlite3.Connection) -> bool:
-            fence = (outcome.state, time.time(), claim.run_id, claim.attempt)
-            ours = db.execute(SETTLE, fence).rowcount == 1
-            if ours:
-                db.execute(SETTLE_ATTEMPT, _attempt_row(claim, outcome))
+            now, fence = time.time(), (claim.run_id, claim.attempt)
+            if again_in is None:
+                ours = db.execute(SETTLE, (outcome.state, now, *fence)).rowcount == 1
+            else:
+                ours = db.execute(TRY_AGAIN, (now + again_in, *fence)).rowcount == 1
+            db.execute(END_ATTEMPT if ours else END_CANCELLED, _attempt_row(claim, outcome))
             return ours
 
         ours = self._do(work)
         self._wake_senders_of(claim.run_id)
+        self._wake_worker()  # its hook may have room again
         return ours
 
-    def hand_back(self, claim: Claim) -> bool:
-        fence = (time.time(), claim.run_id, claim.attempt)
-        ours = self._do(lambda db: db.execute(HAND_BACK, fence).rowcount == 1)
+    def interrupt(self, claim: Claim, *, rerun: bool, counted: bool = True) -> State | None:
+        def work(db: sqlite3.Connection) -> State | None:
+            if not _is_ours(db, claim):
+                return None
+            interruptions = claim.interruptions + counted
+            return _cut_off(db, claim.seq, claim.attempt, interruptions, rerun, time.time())
+
+        state = self._do(work)
+        if state in ENDED:
+            self._wake_senders_of(claim.run_id)
         self._wake_worker()
-        return ours
+        return state
+
+    def cancel(self, run_id: str) -> State | None:
+        def work(db: sqlite3.Connection) -> State | None:
+            row = db.execute("SELECT state FROM run WHERE id = ?", (run_id,)).fetchone()
+            ended = db.execute(CANCEL, (time.time(), run_id)).rowcount == 1
+            return State(row[0]) if row and ended else None
+
+        state = self._do(work)
+        self._wake_senders_of(run_id)
+        self._wake_worker()
+        return state
 
     def run(self, run_id: str) -> Run | None:
-        try:
-            with self._reading:
-                row = self._read.execute(READ, (run_id,)).fetchone()
-        except sqlite3.Error as error:
-            raise JournalUnavailable(str(error)) from None
+        row = self._fetch(READ, run_id)
         return _run(row) if row else None
 
-    def recover(self, hooks: Collection[str]) -> tuple[int, int]:
-        now, names = time.time(), json.dumps(list(hooks))
+    def recorded(self, run_id: str) -> NewRun | None:
+        row = self._fetch(READ_NEW, run_id)
+        return _new_run(row) if row else None
 
+    def unfinished(self) -> list[str]:
+        return [run_id for (run_id,) in self._fetch_all(UNFINISHED)]
+
+    def recover(self, hooks: Mapping[str, Terms]) -> tuple[int, int]:
         def work(db: sqlite3.Connection) -> tuple[int, int]:
-            db.execute(LOST_ATTEMPT, (names,))
-            lost = db.execute(LOST, (now, names)).rowcount
-            return db.execute(RECOVER, (now,)).rowcount, lost
+            now = time.time()
+            # The lock says that nobody else runs anything: every lease has lapsed.
+            lost = _fail_lost(db, hooks, lapsed=INFINITY, now=now)
+            again, _ = _sweep(db, hooks, (), lapsed=INFINITY, now=now)
+            return len(again), len(lost)
+
+        return self._do(work)
+
+    def fail_lost(self, hooks: Mapping[str, Terms]) -> int:
+        def work(db: sqlite3.Connection) -> list[str]:
+            now = time.time()
+            return _fail_lost(db, hooks, lapsed=now, now=now)
+
+        lost = self._do(work)
+        self._wake_senders_of(*lost)
+        return len(lost)
+
+    def prune(self, hooks: Mapping[str, Terms], most: int) -> int:
+        def work(db: sqlite3.Connection) -> int:
+            now, pruned = time.time(), 0
+            for (hook,) in db.execute(HOOKS).fetchall():
+                keep = hooks.get(hook, Terms()).keep
+                pruned += db.execute(PRUNE, (hook, now - keep, most - pruned)).rowcount
+                if pruned >= most:
+                    break
+            [free] = db.execute("PRAGMA freelist_count").fetchone()
+            for _ in range(min(free, FREE_PAGES)):
+                # One page at a time: Python takes a single step, and a step frees a page.
+                db.execute("PRAGMA incremental_vacuum(1)")
+            return pruned
 
         return self._do(work)
 
     def await_due(self, timeout: float) -> None:
+        # What came due after the last look at it counts as well: it must not wait for a call.
+        [(soonest,)] = self._fetch_all(SOONEST, self._looked_at)
+        if soonest is not None:
+            timeout = min(timeout, max(soonest - time.time(), 0))
         self._wakes.acquire(timeout=timeout)
 
     def await_end(self, run_id: str, timeout: float) -> Run | None:
@@ -244,8 +418,9 @@ class SqliteJournal:
         try:
             # Looked up after the event stands ready, so that an end in between is not missed.
             found = self.run(run_id)
-            if found is None or found.state in ENDED or not ended.wait(timeout):
+            if found is None or found.state in ENDED:
                 return found
+            ended.wait(timeout)
             return self.run(run_id)
         finally:
             with self._waiting_lock:
@@ -275,15 +450,26 @@ class SqliteJournal:
         self._write.close()
         os.close(self.lock)
 
+    def _fetch(self, query: str, run_id: str) -> tuple[Any, ...] | None:
+        return next(iter(self._fetch_all(query, run_id)), None)
+
+    def _fetch_all(self, query: str, *given: str | float) -> list[tuple[Any, ...]]:
+        try:
+            with self._reading:
+                return self._read.execute(query, given).fetchall()
+        except (sqlite3.Error, UnicodeError) as error:
+            raise JournalUnavailable(str(error)) from None
+
     def _wake_worker(self) -> None:
         # A wake for somebody who was awake anyway stays; some are enough to empty the queue.
         if self._wakes._value < MOST_WAKES:
             self._wakes.release()
 
-    def _wake_senders_of(self, run_id: str) -> None:
+    def _wake_senders_of(self, *run_ids: str) -> None:
         with self._waiting_lock:
-            for event in self._waiting.get(run_id, ()):
-                event.set()
+            for run_id in run_ids:
+                for event in self._waiting.get(run_id, ()):
+                    event.set()
 
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Have the writer do it, and return once it is committed."""
@@ -294,6 +480,8 @@ class SqliteJournal:
             self._jobs.append(job)
             self._asked.notify()
         job.done.wait()
+        if isinstance(job.error, Full):
+            raise job.error
         if job.error is not None:
             raise JournalUnavailable(str(job.error)) from job.error
         return job.result  # type: ignore[return-value]  # set by the writer where no error is
@@ -323,47 +511,205 @@ class SqliteJournal:
             self._write.execute("SAVEPOINT job")
             try:
                 job.result = job.work(self._write)
-            except (ValueError, TypeError, OverflowError, sqlite3.IntegrityError) as error:
-                # What one asks for cannot be kept; the others' work is none the worse.
+            except (Full, ValueError, TypeError, OverflowError, sqlite3.IntegrityError) as error:
+                # What one asks for cannot be had; the others' work is none the worse.
                 self._write.execute("ROLLBACK TO job")
                 job.error = error
             self._write.execute("RELEASE job")
         self._write.execute("COMMIT")
 
 
+def _join(db: sqlite3.Connection, new: NewRun, now: float) -> tuple[str, str]:
+    """The run that a repeat joins, else the one that this delivery does again; or neither."""
+    row = db.execute(JOIN, (new.hook, new.dedupe_key)).fetchone()
+    if row is None:
+        return "", ""
+    run_id, state, recorded_at = row
+    fresh = now - recorded_at <= new.dedupe_for
+    if fresh and state not in (State.FAILED, State.CANCELLED):
+        return run_id, ""
+    db.execute("UPDATE run SET current = 0 WHERE id = ?", (run_id,))
+    return "", run_id if fresh else ""
+
+
+def _pace(db: sqlite3.Connection, hook: str, terms: Terms, now: float) -> None:
+    """Keep the hook's rate: the generic cell rate algorithm, one row a hook. Raises Full."""
+    if terms.rate is None:
+        return
+    step = terms.rate.seconds / terms.rate.count
+    row = db.execute("SELECT free_at FROM pace WHERE hook = ?", (hook,)).fetchone()
+    # A clock that was set back must not shut the hook for longer than its whole period.
+    free_at = min(max(row[0], now), now + terms.rate.seconds) if row else now
+    wait = free_at + step - now - terms.rate.seconds
+    if wait > 1e-3:  # a float that counts seconds since 1970 resolves no more than 2e-7
+        raise Full("its rate is used up", wait, rate=True)
+    db.execute(
+        "INSERT INTO pace VALUES (?, ?) ON CONFLICT DO UPDATE SET free_at = excluded.free_at",
+        (hook, free_at + step),
+    )
+
+
+def _room(db: sqlite3.Connection, hook: str, terms: Terms) -> None:
+    """Keep the bound of the hook's queue. Raises Full."""
+    [waiting] = db.execute(WAITING, (hook, terms.queue)).fetchone()
+    if waiting >= terms.queue:
+        raise Full(f"{waiting} runs of it are waiting", 10.0)
+
+
+def _sweep(
+    db: sqlite3.Connection,
+    hooks: Mapping[str, Terms],
+    mine: Collection[str],
+    *,
+    lapsed: float,
+    now: float,
+) -> tuple[list[str], list[str]]:
+    """Make due again what ran under a lease that had lapsed by then.
+
+    The ids of the runs that are due, and of those that have failed for good. What is of no
+    hook here is left to whoever knows its terms.
+    """
+    again: list[str] = []
+    ended: list[str] = []
+    for seq, run_id, hook, attempt, interruptions in db.execute(LAPSED, (lapsed,)).fetchall():
+        if run_id not in mine and hook in hooks:
+            state = _cut_off(db, seq, attempt, interruptions + 1, hooks[hook].rerun, now)
+            (ended if state in ENDED else again).append(run_id)
+    return again, ended
+
+
+def _cut_off(
+    db: sqlite3.Connection, seq: int, attempt: int, interruptions: int, rerun: bool, now: float
+) -> State:
+    """An attempt came to no end of its own: the run is due again, or that was one too many."""
+    db.execute(CUT_OFF, ("interrupted", seq, attempt))
+    if rerun and interruptions < MOST_INTERRUPTIONS:
+        db.execute(AGAIN, (now, interruptions, seq))
+        return State.QUEUED
+    told = INTERRUPTED_TOO_OFTEN if rerun else NOT_TO_RERUN
+    db.execute(FAIL, (now, seq))
+    db.execute(FAIL_ATTEMPT, (seq, attempt, now, Why.INTERRUPTED, told))
+    return State.FAILED
+
+
+def _fail_lost(
+    db: sqlite3.Connection, hooks: Mapping[str, Terms], *, lapsed: float, now: float
+) -> list[str]:
+    """Fail what belongs to no hook (no other machine could know it); the ids of the runs.
+
+    An attempt whose lease has not lapsed may come to its end.
+    """
+    lost: list[str] = []
+    for (hook,) in db.execute(LIVE_HOOKS).fetchall():
+        if hook in hooks:
+            continue
+        for seq, run_id, attempt in db.execute(OVERDUE_OF, (hook, lapsed)).fetchall():
+            db.execute(FAIL, (now, seq))
+            db.execute(FAIL_ATTEMPT, (seq, attempt, now, Why.LOST_HOOK, LOST_HOOK))
+            lost.append(run_id)
+    return lost
+
+
+def _pick(
+    db: sqlite3.Connection, hooks: Mapping[str, Terms], now: float, mine: Collection[str]
+) -> int | None:
+    """The run to start next: of the hook with the fewest under way, the longest due."""
+    under_way: dict[str, int] = dict(db.execute(UNDER_WAY).fetchall())
+    by_load: dict[int, list[str]] = {}
+    for hook, terms in hooks.items():
+        count = under_way.get(hook, 0)
+        # A lane may have several under way only if it was not strict when they started.
+        limit = 1 if terms.strict else terms.concurrency
+        if limit is None or count < limit:
+            by_load.setdefault(count, []).append(hook)
+    for _, equals in sorted(by_load.items()):
+        due = [found for hook in equals for found in _due(db, hook, hooks[hook], now, mine)]
+        if due:
+            return min(due)[1]
+    return None
+
+
+def _due(
+    db: sqlite3.Connection, hook: str, terms: Terms, now: float, mine: Collection[str]
+) -> Iterator[tuple[float, int]]:
+    """When the hook's next run was due, and its seq; nothing if none may start."""
+    if terms.strict:
+        found = db.execute(NEXT_IN_LANE, (hook,)).fetchall()
+    else:
+        found = db.execute(NEXT, (hook, now, len(mine) + 1)).fetchall()
+    for due, seq, run_id, state in found:
+        if state == State.QUEUED and due <= now and run_id not in mine:
+            yield due, seq
+            return
+
+
+def _is_ours(db: sqlite3.Connection, claim: Claim) -> bool:
+    found = db.execute(f"SELECT 1 FROM run WHERE {OURS}", (claim.run_id, claim.attempt))
+    return found.fetchone() is not None
+
+
 CONNECTION: Any = {"isolation_level": None, "check_same_thread": False, "timeout": 10}
 
 
+class _Newer(Exception):
+    """The file is of a version of the tables that came after ours."""
+
+
 def _prepare(db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # has its effect while the file is empty
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA foreign_keys = ON")
     [version] = db.execute("PRAGMA user_version").fetchone()
-    if version == VERSION:
-        return
-    if version > VERSION:
-        raise sqlite3.DatabaseError(f"it was written by a newer version (schema {version})")
-    db.executescript(f"BEGIN;{SCHEMA}PRAGMA user_version = {VERSION};COMMIT;")
+    if version > len(MIGRATIONS):
+        raise _Newer(f"it was written by a newer version (schema {version})")
+    for number, step in enumerate(MIGRATIONS[version:], version + 1):
+        db.executescript(f"BEGIN;{step}PRAGMA user_version = {number};COMMIT;")
 
 
 def _lock(folder: Path) -> int:
     """Hold the folder for this process; the system lets go of it however we end."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = os.open(folder / "runs.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise Trouble(
             f"the folder {folder} cannot be written: {error.strerror}; "
             "name another with --data DIR or DATA_DIR"
         ) from None
+    give_up = time.monotonic() + PREDECESSOR
+    while not _try_lock(lock):
+        if _holder_lives(lock) or time.monotonic() > give_up:
+            os.close(lock)
+            raise Trouble(
+                f"another runner works in {folder}; stop it, or name another folder with --data DIR"
+            ) from None
+        time.sleep(0.02)  # its supervisor is ending the scripts that it left
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, str(os.getpid()).encode(), 0)
+    return lock
+
+
+def _try_lock(lock: int) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        os.close(lock)
-        raise Trouble(
-            f"another runner works in {folder}; stop it, or name another folder with --data DIR"
-        ) from None
-    return lock
+        return False
+    return True
+
+
+def _holder_lives(lock: int) -> bool:
+    """True if the runner that wrote its pid into the lock is there; its supervisor is, anyway."""
+    written = os.pread(lock, 20, 0)
+    if not written.isdigit():
+        return True  # it has only just come
+    try:
+        os.kill(int(written), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _new_id() -> str:
@@ -371,10 +717,24 @@ def _new_id() -> str:
     return base64.b32encode(secrets.token_bytes(13)).decode()[:20].lower()
 
 
-def _claim(row: tuple[Any, ...]) -> Claim:
-    run_id, seq, attempt, hook, method, path, params, query, headers, kind, body, *rest = row
-    remote_addr, delivery_id, event = rest
-    new = NewRun(
+def _new_row(new: NewRun) -> tuple[object, ...]:
+    return (
+        new.method,
+        new.path,
+        json.dumps(dict(new.params)),
+        new.query,
+        json.dumps(dict(new.headers)),
+        new.content_type,
+        new.remote_addr,
+        new.delivery_id,
+        new.event,
+        new.body,
+    )
+
+
+def _new_run(row: tuple[Any, ...]) -> NewRun:
+    hook, method, path, params, query, headers, kind, body, address, delivery, event, was = row
+    return NewRun(
         hook=hook,
         method=method,
         path=path,
@@ -383,17 +743,20 @@ def _claim(row: tuple[Any, ...]) -> Claim:
         headers=json.loads(headers),
         content_type=kind,
         body=body,
-        remote_addr=remote_addr,
-        delivery_id=delivery_id,
+        remote_addr=address,
+        delivery_id=delivery,
         event=event,
+        replaces=was,
     )
-    return Claim(run_id=run_id, seq=seq, attempt=attempt, new=new)
+
+
+def _claim(row: tuple[Any, ...]) -> Claim:
+    run_id, seq, attempt, *delivery, failures, interruptions = row
+    return Claim(run_id, seq, attempt, _new_run(tuple(delivery)), failures, interruptions)
 
 
 def _attempt_row(claim: Claim, outcome: Outcome) -> tuple[object, ...]:
     return (
-        claim.seq,
-        claim.attempt,
         outcome.state,
         outcome.why,
         outcome.exit_code,
@@ -402,14 +765,16 @@ def _attempt_row(claim: Claim, outcome: Outcome) -> tuple[object, ...]:
         outcome.seconds,
         outcome.stdout,
         outcome.stderr,
+        claim.seq,
+        claim.attempt,
     )
 
 
 def _run(row: tuple[Any, ...]) -> Run:
-    run_id, seq, hook, state, attempt, recorded_at, ended_at, ended_as, why, *rest = row
+    run_id, seq, hook, state, attempt, recorded_at, ended_at, due, replaces, *last = row
+    ended_as, why, exit_code, signal, detail, stdout, stderr, seconds = last
     outcome = None
     if ended_as is not None:
-        exit_code, signal, detail, stdout, stderr, seconds = rest
         outcome = Outcome(
             state=State(ended_as),
             why=Why(why) if why else None,
@@ -420,4 +785,6 @@ def _run(row: tuple[Any, ...]) -> Run:
             stderr=stderr,
             seconds=seconds,
         )
-    return Run(run_id, seq, hook, State(state), attempt, recorded_at, ended_at, outcome)
+    return Run(
+        run_id, seq, hook, State(state), attempt, recorded_at, ended_at, outcome, due, replaces
+    )

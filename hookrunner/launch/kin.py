@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,9 +36,9 @@ def hide_memory() -> None:
 def descendants(of: int) -> list[int]:
     """The pids of all that descend from a process, parents before their children."""
     children: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc"):  # noqa: PTH208 (a thousand Path objects would be slow)
-        if entry.isdigit() and (parent := parent_of(int(entry))) is not None:
-            children.setdefault(parent, []).append(int(entry))
+    for pid in _processes():
+        if (parent := parent_of(pid)) is not None:
+            children.setdefault(parent, []).append(pid)
     found = list(children.get(of, ()))
     for pid in found:  # grows while we walk it
         found += children.get(pid, ())
@@ -79,6 +80,59 @@ def end_descendants() -> int:
             break  # stuck in the kernel, or another user's: not ours to wait for
         time.sleep(0.001)  # a killed process takes a moment to be gone
     return len(ended)
+
+
+def end_recorded(register: Path, runs: Collection[str]) -> int:
+    """KILL what a runner and a supervisor that both died have left behind; return how many.
+
+    The register has each script's pid and start time, which together name one process;
+    with it goes its session. What has left even that session still has HOOK_RUN of one
+    of the unfinished runs in its environment, unless it took pains to lose it.
+    """
+    leaders = _recorded(register)
+    marks = {f"HOOK_RUN={run}".encode() for run in runs}
+    ended: set[int] = set()
+    give_up = time.monotonic() + UNKILLABLE
+    while sys.platform == "linux" and time.monotonic() < give_up:
+        left = [pid for pid in _processes() if _belongs(pid, leaders, marks)]
+        if not left:
+            break
+        ended.update(left)
+        for pid in left:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
+    register.unlink(missing_ok=True)
+    return len(ended)
+
+
+def _recorded(register: Path) -> set[int]:
+    """The leaders in the register that are still the processes they were."""
+    try:
+        lines = register.read_text().split("\n")
+    except OSError:
+        return set()
+    noted = [line.split() for line in lines if line]
+    return {int(pid) for pid, start in noted if str(started_at(int(pid))) == start}
+
+
+def _belongs(pid: int, leaders: set[int], marks: set[bytes]) -> bool:
+    fields = stat_fields(pid)
+    if not fields or fields[0] in "ZX" or pid == os.getpid():
+        return False
+    if pid in leaders or int(fields[3]) in leaders:
+        return True
+    if not marks:
+        return False
+    try:
+        return not marks.isdisjoint(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
+    except OSError:
+        return False
+
+
+def _processes() -> list[int]:
+    names = os.listdir("/proc")  # noqa: PTH208 (a thousand Path objects would be slow)
+    return [int(name) for name in names if name.isdigit()]
 
 
 def reap() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 
 
 class Capture:
-    """Takes any amount of output and keeps at most about `limit` bytes of it."""
+    """Takes any amount of output and keeps at most `limit` bytes of it; for several threads."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -14,9 +15,19 @@ class Capture:
         self.tail: deque[bytes] = deque()
         self.tail_size = 0
         self.left_out = 0
+        self.lock = threading.Lock()
 
     def add(self, data: bytes) -> None:
         """Take some more."""
+        with self.lock:
+            self._add(data)
+
+    def result(self) -> bytes:
+        """What was kept; where the middle is missing, a line says how much."""
+        with self.lock:
+            return self._result()
+
+    def _add(self, data: bytes) -> None:
         room = self.limit // 2 - len(self.head)
         if room > 0:
             self.head += data[:room]
@@ -30,8 +41,7 @@ class Capture:
             self.tail_size -= dropped
             self.left_out += dropped
 
-    def result(self) -> bytes:
-        """What was kept; where the middle is missing, a line says how much."""
+    def _result(self) -> bytes:
         tail = b"".join(self.tail)
         over = len(tail) - (self.limit - self.limit // 2)
         if over > 0:

@@ -25,7 +25,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,9 +64,9 @@ class _Running:
     start: Start
     began: float
     report: int
-    supervisor: int
     out: Capture
     err: Capture
+    supervisor: int = 0
     streams: dict[int, tuple[Stream, Capture]] = field(default_factory=dict)
 
 
@@ -115,6 +115,20 @@ class ProcessLauncher:
                 os.close(fd)
         return self._outcome(running, report)
 
+    def extend(self, run_id: str, lease: tuple[float, float]) -> None:
+        """Its lease was renewed; see `seams.Launcher.extend`."""
+        self._tell(run_id, {"do": "lease", "term": lease[0], "kill": lease[1]})
+
+    def output(self, run_id: str) -> tuple[bytes, bytes] | None:
+        """What a script has printed so far; see `seams.Launcher.output`."""
+        with self._lock:
+            found = [r for r in self._running.values() if r.start.run_id == run_id]
+        return (found[0].out.result(), found[0].err.result()) if found else None
+
+    def cancel(self, run_id: str) -> None:
+        """TERM to one script, and KILL if that does not do."""
+        self._tell(run_id, {"do": "end", "why": "cancel"})
+
     def begin_stop(self) -> None:
         """From now on a script that dies of TERM or KILL was interrupted, not at fault."""
         self._stopping.set()
@@ -138,41 +152,52 @@ class ProcessLauncher:
 
     def _order(self, start: Start) -> _Running:
         """Have the supervisor start the script. Raises OSError."""
-        pipes = [os.pipe() for _ in ("stdout", "stderr", "report")]
-        ours, theirs = [end for end, _ in pipes], [end for _, end in pipes]
-        try:
-            files = [_in_memory(_specification(start)), _in_memory(start.stdin)]
-        except BaseException:
-            for fd in (*ours, *theirs):
-                os.close(fd)
-            raise
-        now = time.monotonic()
-        number = next(self._numbers)
+        with ExitStack() as theirs, ExitStack() as ours:
+            spec = _kept(theirs, _in_memory(_specification(start)))
+            stdin = _kept(theirs, _in_memory(start.stdin))
+            stdout, stderr, report = (_pipe(ours, theirs) for _ in range(3))
+            running = _Running(
+                number=next(self._numbers),
+                start=start,
+                began=time.monotonic(),
+                report=report.ours,
+                out=Capture(start.max_output),
+                err=Capture(start.max_output),
+            )
+            running.streams = {
+                stdout.ours: ("out", running.out),
+                stderr.ours: ("err", running.err),
+            }
+            self._enrol(running, [spec, stdin, stdout.theirs, stderr.theirs, report.theirs])
+            ours.pop_all()  # they are closed once the script has been followed to its end
+            return running
+
+    def _enrol(self, running: _Running, fds: list[int]) -> None:
+        """Send the order, and count the script among those that run. Raises OSError."""
         order = {
             "do": "start",
-            "number": number,
-            "timeout": now + start.timeout,
-            "term": float("inf"),
-            "kill": float("inf"),
+            "number": running.number,
+            "timeout": running.began + running.start.timeout,
+            "term": running.start.lease[0],
+            "kill": running.start.lease[1],
         }
-        out, err = Capture(start.max_output), Capture(start.max_output)
-        try:
-            with self._lock:
-                self._send(order, [*files, *theirs])
-                running = _Running(number, start, now, ours[2], self._supervisors, out, err)
-                self._running[number] = running
-                if self._terminated:
-                    self._send({"do": "end", "number": number, "why": "stop"})
-        finally:
-            for fd in (*files, *theirs):
-                os.close(fd)
-        running.streams = {ours[0]: ("out", out), ours[1]: ("err", err)}
-        return running
+        with self._lock:
+            self._send(order, fds)
+            running.supervisor = self._supervisors
+            self._running[running.number] = running
+            if self._terminated:
+                self._send({"do": "end", "number": running.number, "why": "stop"})
 
     def _send(self, order: dict[str, Any], fds: list[int] | None = None) -> None:
         # A supervisor that is dead reports nothing: the reader of its pipe finds out.
         with suppress(BrokenPipeError, ConnectionResetError):
             socket.send_fds(self._orders, [json.dumps(order).encode() + b"\n"], fds or [])
+
+    def _tell(self, run_id: str, order: dict[str, Any]) -> None:
+        with self._lock:
+            for number, running in self._running.items():
+                if running.start.run_id == run_id:
+                    self._send({**order, "number": number})
 
     def _tell_all(self, what: str) -> None:
         with self._lock:
@@ -287,6 +312,8 @@ def _judge(start: Start, code: int, why: str) -> tuple[State, Why | None, str]:
         return State.FAILED, Why.TIMEOUT, f"timed out after {start.timeout:g} s"
     if code == 0:
         return State.SUCCEEDED, None, "exit 0"
+    if why == "cancel":
+        return State.CANCELLED, None, "cancelled"
     if why:
         return State.FAILED, Why.INTERRUPTED, INTERRUPTED[why]
     if code < 0:
@@ -299,6 +326,25 @@ INTERRUPTED = {
     "lease": "interrupted: its lease ran out",
     "supervisor": "interrupted: the supervisor ended",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Pipe:
+    """Our end, to read from, and the script's."""
+
+    ours: int
+    theirs: int
+
+
+def _pipe(ours: ExitStack, theirs: ExitStack) -> _Pipe:
+    reading, writing = os.pipe()
+    return _Pipe(_kept(ours, reading), _kept(theirs, writing))
+
+
+def _kept(stack: ExitStack, fd: int) -> int:
+    """The descriptor, to be closed with the stack."""
+    stack.callback(os.close, fd)
+    return fd
 
 
 def _in_memory(data: bytes) -> int:

@@ -154,21 +154,34 @@ class Supervisor:
     def _start(self, order: dict[str, Any]) -> None:
         fds, self.received = self.received[:5], self.received[5:]
         spec, stdin, stdout, stderr, report = fds
-        with open(spec, "rb") as file:  # noqa: PTH123 (a descriptor, not a path)
-            wanted = json.loads(file.read())
-        # A TERM that comes before the child has handlers of its own must wait for it, not
-        # be ignored as we ignore it: blocked signals are kept.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        pid = os.fork()
-        if pid == 0:
-            _become(wanted, (stdin, stdout, stderr), report)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-        for fd in (stdin, stdout, stderr):
-            os.close(fd)
+        try:
+            pid = self._fork(spec, (stdin, stdout, stderr), report)
+        except OSError as error:  # no process to be had: this script's trouble, nobody else's
+            _tell(report, {"errno": error.errno, "file": ""})
+            os.close(report)
+            return
+        finally:
+            for fd in (stdin, stdout, stderr):
+                os.close(fd)
         self._note(pid)
         self.scripts[order["number"]] = _Script(
             order["number"], pid, report, order["timeout"], order["term"], order["kill"]
         )
+
+    def _fork(self, spec: int, stdio: tuple[int, int, int], report: int) -> int:
+        """Start the script's process; its pid. Raises OSError."""
+        with open(spec, "rb") as file:
+            wanted = json.loads(file.read())
+        # A TERM that comes before the child has handlers of its own must wait for it, not
+        # be ignored as we ignore it: blocked signals are kept.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            pid = os.fork()
+            if pid == 0:
+                _become(wanted, stdio, report)
+            return pid
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
     def _note(self, pid: int) -> None:
         """Write down who runs, for whoever comes after us if we and the runner both die."""
@@ -196,8 +209,7 @@ class Supervisor:
     def _report(self, script: _Script, ended: os.waitid_result) -> None:
         del self.scripts[script.number]
         code = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
-        with suppress(OSError):
-            os.write(script.report, json.dumps({"code": code, "why": script.why}).encode() + b"\n")
+        _tell(script.report, {"code": code, "why": script.why})
         os.close(script.report)
         if not self.scripts and self.register:
             self.register.unlink(missing_ok=True)
@@ -227,10 +239,14 @@ def _become(wanted: dict[str, Any], stdio: tuple[int, int, int], report: int) ->
     except BaseException as error:
         number = error.errno if isinstance(error, OSError) else errno.EINVAL
         file = os.fsdecode(getattr(error, "filename", None) or b"")
-        told = json.dumps({"errno": number, "file": file})
-        with suppress(OSError):
-            os.write(REPORT, told.encode() + b"\n")
+        _tell(REPORT, {"errno": number, "file": file})
     os._exit(127)
+
+
+def _tell(report: int, said: dict[str, Any]) -> None:
+    """Write a line to the runner, who may be gone."""
+    with suppress(OSError):
+        os.write(report, json.dumps(said).encode() + b"\n")
 
 
 def _bytes(text: str) -> bytes:

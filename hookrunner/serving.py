@@ -1,0 +1,227 @@
+"""waitress with bounds: sockets to the WSGI application, and nothing that can be starved.
+
+The only module that knows waitress, whose defaults are traps for us: four threads, 100
+connections, select, a gigabyte of body, an idle timeout that dripping bytes reset, and
+a shutdown that gives running requests five seconds and cuts them on a second SIGTERM.
+So its event loop is run here, one turn at a time, and the stop is the caller's.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import resource
+import socket
+import time
+from typing import Any
+
+from waitress import wasyncore
+from waitress.adjustments import Adjustments
+from waitress.channel import HTTPChannel
+from waitress.server import TcpWSGIServer
+from waitress.task import ErrorTask, ThreadedTaskDispatcher
+
+from hookrunner.log import Log
+from hookrunner.model import Refused, Trouble
+from hookrunner.units import show_size
+from hookrunner.web import Web, problem
+
+MOST_CONNECTIONS = 1500
+MOST_DESCRIPTORS = 4096
+
+REQUEST_SECONDS = 30.0
+"""A request that is not here whole by then is closed, however it drips."""
+
+IDLE_SECONDS = 120.0
+"""A connection without a request is closed then; Heroku's router keeps its own for 90."""
+
+IN_MEMORY = 128 * 1024
+"""Bytes of a half-received body kept in memory; 1500 of them must fit a small dyno."""
+
+
+class Server:
+    """A listening socket, the threads that answer, and the loop that reads and writes."""
+
+    def __init__(
+        self, web: Web, listener: socket.socket, threads: int, largest_body: int, log: Log
+    ) -> None:
+        """`largest_body` is in bytes: what no hook takes need not be read."""
+        _allow_descriptors()
+        _forward_warnings(log)
+        self._waitress = _waitress(web, listener, threads, largest_body)
+        self._waitress.log = log
+
+    @property
+    def address(self) -> str:
+        """Where it listens, for people."""
+        host, port = self._waitress.effective_host, self._waitress.effective_port
+        shown = f"[{host}]" if ":" in host else host
+        local = host in ("127.0.0.1", "::1")
+        note = " (this machine only; --host 0.0.0.0 opens it)" if local else ""
+        return f"http://{shown}:{port}{note}"
+
+    def turn(self, seconds: float) -> None:
+        """Read and write what is there to be, or wait at most so long for something."""
+        wasyncore.loop(timeout=seconds, use_poll=True, map=self._waitress._map, count=1)
+
+    def wake(self) -> None:
+        """End a `turn` that waits; from any thread."""
+        self._waitress.pull_trigger()
+
+    def quiet(self) -> bool:
+        """True if no request is being answered and no answer is still being sent."""
+        return not any(
+            channel.requests or channel.total_outbufs_len
+            for channel in self._waitress.active_channels.values()
+        )
+
+    def take_bodies_of(self, largest: int) -> None:
+        """The largest body that is read from now on, in bytes."""
+        # waitress refuses what reaches its limit, our hooks what exceeds theirs.
+        self._waitress.adj.max_request_body_size = largest + 1
+
+    def close(self) -> None:
+        """Let go of the port."""
+        self._waitress.close()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises Trouble if the address is taken or not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise Trouble(
+                f"port {port} is taken; choose another with --port {port + 1}, "
+                f"or PORT={port + 1} make run; or stop the program that has it"
+            ) from None
+        raise Trouble(f"cannot listen on {host}:{port}: {error.strerror}") from None
+
+
+class _ProblemTask(ErrorTask):  # type: ignore[misc]
+    """How waitress answers what is no HTTP it takes: as all our refusals, and logged."""
+
+    def execute(self) -> None:
+        error = self.request.error
+        # waitress quotes the offending line, which may be a credential's.
+        told = error.body.partition('"')[0].strip()
+        if error.code == 413:
+            most = show_size(self.channel.adj.max_request_body_size - 1)
+            told = f"the body is larger than the largest max_body in hooks.yaml, {most}"
+        answer = problem(Refused(error.code, told))
+        self.channel.say_refused(f"{told} ({error.code} to {self.channel.addr[0]})")
+        self.status = f"{error.code} {error.reason}"
+        self.response_headers.extend(answer.headers.items())
+        self.set_close_on_finish()
+        self.content_length = len(answer.body)
+        self.write(answer.body)
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]
+    """A connection that knows since when a request has been on its way."""
+
+    error_task_class = _ProblemTask
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        self.begun = time.monotonic()
+        self.served: float | None = None
+        super().__init__(*args, **named)
+
+    def received(self, data: bytes) -> bool:
+        before = self.request
+        result = super().received(data)
+        if self.requests:
+            self.served = time.monotonic()
+        elif self.request is not None and self.request is not before and self.served:
+            self.begun = time.monotonic()
+        return bool(result)
+
+    def overdue(self, now: float) -> bool:
+        """True if a request, the first or the next, has been on its way for too long.
+
+        Blank lines, which may stand before a request, are none; they would keep a
+        connection alive for ever if waitress's own idle timeout had the last word.
+        """
+        if self.requests:
+            return False
+        if self.request is not None or self.served is None:
+            return now - self.begun > REQUEST_SECONDS
+        return now - self.served > IDLE_SECONDS
+
+    def say_refused(self, told: str) -> None:
+        """A line in the log for a request that never reached a hook."""
+        request = self.request or next(iter(self.requests), None)
+        method = getattr(request, "command", "") or "a request"
+        path = str(getattr(request, "path", ""))[:200]
+        self.server.log.info(f"refused {method} {path}".rstrip() + f": {told}")
+
+
+class _Waitress(TcpWSGIServer):  # type: ignore[misc]
+    """waitress's server, with a deadline for whole requests."""
+
+    channel_class = _Channel
+    log: Log
+
+    def maintenance(self, now: float) -> None:
+        super().maintenance(now)
+        for channel in self.active_channels.values():
+            if channel.overdue(time.monotonic()) and not channel.will_close:
+                channel.will_close = True
+                if channel.request is not None or channel.served is None:
+                    limit = f"{REQUEST_SECONDS:g} s"
+                    channel.say_refused(f"not complete within {limit} (closed, {channel.addr[0]})")
+
+
+def _waitress(web: Web, listener: socket.socket, threads: int, largest_body: int) -> _Waitress:
+    adjustments = Adjustments(
+        threads=threads,
+        connection_limit=MOST_CONNECTIONS,
+        asyncore_use_poll=True,
+        cleanup_interval=5,
+        max_request_body_size=largest_body + 1,
+        inbuf_overflow=IN_MEMORY,
+        recv_bytes=64 * 1024,
+        clear_untrusted_proxy_headers=False,  # web.client_address believes only whom it should
+        ident="hookrunner",
+        log_socket_errors=False,
+    )
+    dispatcher = ThreadedTaskDispatcher()
+    dispatcher.set_thread_count(threads)
+    return _Waitress(
+        web,
+        {},
+        _sock=listener,
+        dispatcher=dispatcher,
+        adj=adjustments,
+        sockinfo=(listener.family, listener.type, listener.proto, listener.getsockname()),
+        bind_socket=False,
+    )
+
+
+class _Warnings(logging.Handler):
+    """waitress's warnings as lines of our log."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.WARNING)
+        self.log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        cause = record.exc_info[1] if record.exc_info else None
+        self.log.warning(f"waitress: {record.getMessage()}" + (f": {cause!r}" if cause else ""))
+
+
+def _forward_warnings(log: Log) -> None:
+    logger = logging.getLogger("waitress")
+    logger.addHandler(_Warnings(log))
+    logger.propagate = False
+    # "Task queue depth": with 40 threads a short queue is no news.
+    logging.getLogger("waitress.queue").disabled = True
+
+
+def _allow_descriptors() -> None:
+    """As many descriptors as the system lets us have: each connection takes one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(MOST_DESCRIPTORS, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
