@@ -21,7 +21,7 @@ from hookrunner.config import Config, load, switched_off
 from hookrunner.intake import Intake
 from hookrunner.journal.sqlite import SqliteJournal
 from hookrunner.launch import kin
-from hookrunner.launch.process import ProcessLauncher
+from hookrunner.launch.process import SUPERVISOR, ProcessLauncher
 from hookrunner.log import Format, Log, place_of
 from hookrunner.model import BadConfig, JournalUnavailable
 from hookrunner.serving import Server, listen
@@ -58,6 +58,7 @@ def serve(settings: Settings, environ: Mapping[str, str]) -> None:
         log.know(config.secrets)
         kin.hide_memory()
         listener = listen(settings.host, settings.port)
+        kin.end_if_stopped(settings.data / SUPERVISOR)
         journal = SqliteJournal(settings.data)
         left = kin.end_recorded(settings.data / "scripts.pids", journal.unfinished())
         if left:

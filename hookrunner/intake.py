@@ -213,7 +213,9 @@ def check(hook: Hook, delivery: Delivery, params: Mapping[str, str], parsed: Pay
     """Raise Refused(422) if the payload does not fit, or could not be handed to the script."""
     errors = hook.schema.misfits(parsed.value) if hook.schema else []
     if errors:
-        places = "; ".join(f"{error.pointer or '(whole)'}: {error.rule}" for error in errors[:5])
+        places = "; ".join(
+            f"{error.pointer[:100] or '(whole)'}: {error.rule}" for error in errors[:5]
+        )
         why = f"the payload does not fit the schema: {places}"
         raise Refused(422, "the payload does not fit", why, errors=errors)
     errors = _unfit_texts(hook, facts(hook, delivery, params, parsed.value))

@@ -42,7 +42,7 @@ MARK: Mapping[Stream, str] = {"out": "|", "err": "!"}
 # Colour (SGR) sequences are let through; every other control character could move a
 # reader's cursor, retitle the terminal or pass for a line of ours.
 CONTROL = re.compile(
-    r"(\x1b\[[0-9;]{0,32}m)|[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
+    r"(\x1b\[[0-9;]{0,32}m)|[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 )
 
 
@@ -123,16 +123,19 @@ class Log:
             self._unreported += lines
 
     def _event(self, level: str, message: str, fields: dict[str, object]) -> None:
-        text = printable(self.mask(message.encode("utf-8", "backslashreplace")))
+        text = self._plain(message)
         clean = {
-            name: value
-            if isinstance(value, int | float)
-            else printable(self.mask(str(value).encode("utf-8", "backslashreplace")))
+            name: value if isinstance(value, int | float) else self._plain(str(value))
             for name, value in fields.items()
         }
         head = "" if level == "info" else f"{level}: "
         first, *rest = self.pieces(text)
         self._put(self._line(level, head, first + "…" if rest else first, clean))
+
+    def _plain(self, text: str) -> str:
+        """A stranger's words may be in it: masked, and without even a colour."""
+        masked = self.mask(text[:HELD].encode("utf-8", "backslashreplace"))
+        return printable(masked).replace("\x1b", "\\x1b")
 
     def _line(self, level: str, head: str, text: str, fields: Mapping[str, object]) -> bytes:
         stamp = _now() if self.stamped else ""

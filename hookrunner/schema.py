@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from urllib.parse import unquote
 
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError, ValidationError
-from jsonschema.validators import validator_for
+from jsonschema.validators import extend, validator_for
 from referencing import Registry, Resource, Specification
 from referencing.exceptions import CannotDetermineSpecification, NoSuchResource, Unresolvable
 from referencing.jsonschema import DRAFT202012, specification_with
@@ -79,7 +80,7 @@ class Schema:
             raise BadSchema("the schema is nested too deeply") from None
         # By reference, so that the validator's base is `address`: relative references
         # then mean files of the folder, as they did in the line above.
-        self.validator = kind({"$ref": address}, registry=registry, format_checker=CHECKER)
+        self.validator = _quick(kind)({"$ref": address}, registry=registry, format_checker=CHECKER)
 
     def misfits(self, value: Json) -> list[Misfit]:
         """Every place where `value` does not fit, at most twenty of them."""
@@ -194,6 +195,30 @@ def _dialect(contents: Json) -> Any:
             "leave it out for draft 2020-12"
         )
     return kind
+
+
+@cache
+def _quick(kind: Any) -> Any:
+    """The draft's validator, with a `uniqueItems` that does not compare each with each."""
+    return extend(kind, {"uniqueItems": _unique_items})  # type: ignore[no-untyped-call]
+
+
+def _unique_items(
+    validator: Any, wanted: Json, instance: Json, schema: Json
+) -> Iterator[ValidationError]:
+    if wanted and validator.is_type(instance, "array"):
+        frozen = [_frozen(item) for item in instance]
+        if len(set(frozen)) < len(frozen):
+            yield ValidationError(f"{instance!r} has non-unique elements")
+
+
+def _frozen(value: Json) -> object:
+    """Equal for values that JSON Schema holds equal: 1 and 1.0, but not 1 and true."""
+    if isinstance(value, dict):
+        return frozenset((key, _frozen(part)) for key, part in value.items())
+    if isinstance(value, list):
+        return ("list", *map(_frozen, value))
+    return ("bool", value) if isinstance(value, bool) else value
 
 
 def _specification(kind: Any) -> Specification[Json]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import re
 import resource
 import socket
 import time
@@ -18,6 +19,7 @@ from typing import Any
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher
 
@@ -34,6 +36,14 @@ REQUEST_SECONDS = 30.0
 
 IDLE_SECONDS = 120.0
 """A connection without a request is closed then; Heroku's router keeps its own for 90."""
+
+CROWDED = MOST_CONNECTIONS * 3 // 4
+IDLE_SECONDS_IN_A_CROWD = 5.0
+"""With so many connections, one that has nothing to say makes room sooner."""
+
+TOO_BLANK = re.compile(rb"[ \t]{32}")
+MOST_HEADER = 32 * 1024
+"""Bytes of a request's head; 1500 that are never finished must fit a small dyno, too."""
 
 IN_MEMORY = 128 * 1024
 """Bytes of a half-received body kept in memory; 1500 of them must fit a small dyno."""
@@ -99,6 +109,22 @@ def listen(host: str, port: int) -> socket.socket:
         raise Trouble(f"cannot listen on {host}:{port}: {error.strerror}") from None
 
 
+class _Parser(HTTPRequestParser):  # type: ignore[misc]
+    """waitress's parser, kept from what takes it long or out of its stride.
+
+    Its pattern for a header looks at blanks again and again: 250 kB of them in one header
+    would hold up the loop, and so everybody, for minutes.
+    """
+
+    def parse_header(self, header_plus: bytes) -> None:
+        if TOO_BLANK.search(header_plus):
+            raise ParsingError("Too many blanks in the header")
+        try:
+            super().parse_header(header_plus)
+        except ValueError as error:  # a Content-Length of 5000 digits, a target that is no URI
+            raise ParsingError("Invalid request line or header") from error
+
+
 class _ProblemTask(ErrorTask):  # type: ignore[misc]
     """How waitress answers what is no HTTP it takes: as all our refusals, and logged."""
 
@@ -121,6 +147,7 @@ class _ProblemTask(ErrorTask):  # type: ignore[misc]
 class _Channel(HTTPChannel):  # type: ignore[misc]
     """A connection that knows since when a request has been on its way."""
 
+    parser_class = _Parser
     error_task_class = _ProblemTask
 
     def __init__(self, *args: Any, **named: Any) -> None:
@@ -137,7 +164,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
             self.begun = time.monotonic()
         return bool(result)
 
-    def overdue(self, now: float) -> bool:
+    def overdue(self, now: float, idle: float) -> bool:
         """True if a request, the first or the next, has been on its way for too long.
 
         Blank lines, which may stand before a request, are none; they would keep a
@@ -147,7 +174,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
             return False
         if self.request is not None or self.served is None:
             return now - self.begun > REQUEST_SECONDS
-        return now - self.served > IDLE_SECONDS
+        return now - self.served > idle
 
     def say_refused(self, told: str) -> None:
         """A line in the log for a request that never reached a hook."""
@@ -165,8 +192,10 @@ class _Waitress(TcpWSGIServer):  # type: ignore[misc]
 
     def maintenance(self, now: float) -> None:
         super().maintenance(now)
+        crowded = len(self.active_channels) > CROWDED
+        idle = IDLE_SECONDS_IN_A_CROWD if crowded else IDLE_SECONDS
         for channel in self.active_channels.values():
-            if channel.overdue(time.monotonic()) and not channel.will_close:
+            if channel.overdue(time.monotonic(), idle) and not channel.will_close:
                 channel.will_close = True
                 if channel.request is not None or channel.served is None:
                     limit = f"{REQUEST_SECONDS:g} s"
@@ -180,6 +209,7 @@ def _waitress(web: Web, listener: socket.socket, threads: int, largest_body: int
         asyncore_use_poll=True,
         cleanup_interval=5,
         max_request_body_size=largest_body + 1,
+        max_request_header_size=MOST_HEADER,
         inbuf_overflow=IN_MEMORY,
         recv_bytes=64 * 1024,
         clear_untrusted_proxy_headers=False,  # web.client_address believes only whom it should

@@ -194,7 +194,7 @@ class Web:
         return problem(Refused(503, "stopping; send it again soon", headers=SOON))
 
     def _log_refusal(self, environ: Environ, refused: Refused) -> None:
-        method, path = environ.get("REQUEST_METHOD", ""), _raw_path(environ)
+        method, path = environ.get("REQUEST_METHOD", "")[:20], _raw_path(environ)
         address = client_address(environ, self.trusted)
         self.log.info(
             f"refused {method} {path[:200]}: {refused.why} ({refused.status} to {address})",

@@ -244,7 +244,10 @@ RECIPE_LIST = [
 def test_what_is_signed_by_a_recipe_is_verified_by_it(
     recipe: Recipe, body: bytes, key: bytes
 ) -> None:
-    headers = {recipe.id or "i": "{body}", recipe.timestamp or "t": str(int(NOW) * recipe.unit)}
+    headers = {
+        recipe.id or "i": "msg_1.2:3-4",
+        recipe.timestamp or "t": str(int(NOW) * recipe.unit),
+    }
     headers[recipe.header] = sign(recipe, key, headers, body)
     scheme = Signature("hmac", recipe, (b"another", key))
 
@@ -435,6 +438,16 @@ def test_a_strange_delivery_id_is_no_exception(identity: str) -> None:
     scheme = standard()
     headers = signed(scheme) | {"webhook-id": identity}
     assert isinstance(scheme.verify(delivery(headers), NOW), Rejection)
+
+
+@pytest.mark.parametrize("identity", ['msg1.1700000000.{"a":"b', "a b", "", "é", "x" * 257])
+def test_an_id_that_could_be_part_of_a_body_is_not_believed(identity: str) -> None:
+    """`ID.TIMESTAMP.BODY` can be cut in more than one way."""
+    scheme = standard()
+    headers = {"webhook-id": identity, "webhook-timestamp": str(int(NOW))}
+    headers["webhook-signature"] = sign(scheme.recipe, b"key", headers, b"{}")
+
+    assert isinstance(scheme.verify(delivery(headers, b"{}"), NOW), Rejection)
 
 
 def test_no_key_shows_in_what_python_prints_of_a_scheme() -> None:

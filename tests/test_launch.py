@@ -626,6 +626,15 @@ def test_a_script_that_is_no_program_is_not_started(launcher: Launcher, tmp_path
     assert not_started(launcher.run(given, nobody)) == "not started: text: Exec format error"
 
 
+def test_a_supervisor_that_a_script_stops_or_kills_is_replaced(launcher: Launcher) -> None:
+    for number in ("STOP", "KILL"):
+        outcome = shell(launcher, f"kill -{number} $PPID; sleep 1000")
+        assert (outcome.state, outcome.why) == (State.FAILED, Why.INTERRUPTED)
+        assert outcome.detail == "interrupted: the supervisor ended"
+
+        assert shell(launcher, "echo still here").stdout == b"still here\n"
+
+
 def test_a_script_whose_folder_is_gone_is_not_started(launcher: Launcher, tmp_path: Path) -> None:
     given = start("true", cwd=tmp_path / "nowhere")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -165,3 +166,10 @@ def test_a_wrong_import_is_seen_wherever_it_stands(module: str, source: str, tol
 )
 def test_an_import_from_above_is_in_order(module: str, source: str) -> None:
     assert faults(module, source) == []
+
+
+def test_the_architecture_page_names_every_module() -> None:
+    page = (REPOSITORY / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"`([a-z_/]+)`", page))
+    packages = {"hookrunner", "auth", "journal", "launch", "runner"}
+    assert {module.replace(".", "/") for module in FILES} - packages <= named

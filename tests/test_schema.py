@@ -504,6 +504,32 @@ def test_lists_in_lists_go_as_deep() -> None:
     assert shape.misfits(nested(DEEPEST, leaf=7, in_lists=True))[0].pointer == "/0" * DEEPEST
 
 
+# --- uniqueItems, which is ours so that it does not compare each item with each
+
+
+@pytest.mark.parametrize(
+    ("items", "unique"),
+    [
+        ([1, 2, "1", None, True, [], {}, [1], {"a": 1}], True),
+        ([1, 1.0], False),
+        ([1, True, 0, False], True),
+        ([[1], [True], True, ["bool", True], ["bool", 1]], True),
+        ([{"a": [1], "b": 2}, {"b": 2, "a": [1.0]}], False),
+        ([{"a": 1}, {"a": True}], True),
+        (["list", ["list"], [["list"]]], True),
+        ([[], []], False),
+    ],
+)
+@pytest.mark.parametrize("draft", [None, *DRAFTS])
+def test_items_are_unique_as_json_holds_them_equal(
+    draft: str | None, items: Json, unique: bool
+) -> None:
+    contents: dict[str, Json] = {"uniqueItems": True}
+    if draft:
+        contents["$schema"] = DRAFTS[draft]
+    assert (Schema(contents, Path("/nowhere")).misfits(items) == []) is unique
+
+
 # --- numbers that arithmetic finds hard
 
 

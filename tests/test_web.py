@@ -302,8 +302,11 @@ def test_a_sender_may_say_how_long_it_waits(server: Server, tmp_path: Path) -> N
     assert (answer.status, answer.headers["Preference-Applied"]) == (202, "wait=0")
     go.touch()
 
-    answer = server.post_json("/later", {}, Prefer="wait=20")
+    answer = server.post_json("/later", {}, Prefer='respond-async, wait="20"')
     assert (answer.status, answer.json["state"]) == (200, "succeeded")
+    assert answer.headers["Preference-Applied"] == "wait=20"
+    answer = server.post_json("/later", {}, Prefer="wait=900")
+    assert answer.headers["Preference-Applied"] == "wait=25"
 
 
 def test_a_body_beyond_the_hooks_limit_is_413(server: Server) -> None:
@@ -355,17 +358,37 @@ def test_a_script_that_prints_nothing_answers_nothing(server: Server) -> None:
 
 @pytest.mark.parametrize(
     "request_line",
-    [b"GET /echo%00 HTTP/1.1", b"GET /ec%0dho HTTP/1.1", b"GET /hel%fflo HTTP/1.1"],
+    [
+        b"GET /echo%00 HTTP/1.1",
+        b"GET /ec%0dho HTTP/1.1",
+        b"GET /%0aecho HTTP/1.1",
+        b"GET /echo%0a HTTP/1.1",
+        b"GET /hel%fflo HTTP/1.1",
+        b"GET http://[::1 HTTP/1.1",
+    ],
 )
 def test_a_path_with_a_control_character_or_no_utf8_is_400(
     server: Server, request_line: bytes
 ) -> None:
     answer = raw(server, request_line + b"\r\nHost: x\r\nConnection: close\r\n\r\n")
 
-    assert answer.startswith(b"HTTP/1.1 400 ")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b" 400 " in head.partition(b"\r\n")[0]
+    assert json.loads(body)["status"] == 400
 
 
-@pytest.mark.parametrize("line", [b"X-A: a\x00b", b"X-A: a\rb", b"X A: b", b"nonsense"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"X-A: a\x00b",
+        b"X-A: a\rb",
+        b"X A: b",
+        b"nonsense",
+        b"X-A:" + b" " * 8000 + b"b",
+        b"Content-Length: " + b"9" * 5000,
+    ],
+    ids=lambda line: repr(line[:20]),
+)
 def test_a_header_that_is_none_is_400_as_problem_details(server: Server, line: bytes) -> None:
     answer = raw(
         server, b"GET /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + line + b"\r\n\r\n"
@@ -386,6 +409,67 @@ def test_health_is_there_for_everybody(server: Server) -> None:
 def test_an_unknown_run_is_404(server: Server) -> None:
     for run_id in ("a" * 20, "x", "..%2f..%2fetc"):
         assert server.get(f"/-/runs/{run_id}").status == 404
+
+
+def test_our_own_pages_say_which_method_they_take(server: Server) -> None:
+    for method, path, allowed in [
+        ("POST", "/-/health", "GET"),
+        ("DELETE", f"/-/runs/{'a' * 20}", "GET"),
+        ("GET", f"/-/runs/{'a' * 20}/replay", "POST"),
+    ]:
+        answer = server.request(method, path)
+        assert (answer.status, answer.headers["Allow"]) == (405, allowed)
+
+
+def test_a_head_of_our_own_pages_is_answered(server: Server) -> None:
+    for path in ("/", "/-/health"):
+        answer = server.request("HEAD", path)
+        assert (answer.status, answer.body) == (200, b"")
+
+
+def test_options_of_a_hook_are_refused_with_what_it_takes(server: Server) -> None:
+    answer = server.request("OPTIONS", "/echo")
+
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET, POST")
+
+
+def test_a_compressed_body_is_415(server: Server) -> None:
+    answer = server.post_json("/state", {}, Content_Encoding="gzip")
+
+    assert answer.status == 415
+    assert answer.json["detail"] == ("Content-Encoding 'gzip' is not taken; send the body as it is")
+
+
+def test_a_path_near_that_of_a_hook_is_named_in_the_log_and_not_to_the_sender(
+    server: Server,
+) -> None:
+    answer = server.post("/ecoh")
+
+    assert answer.json["detail"] == "there is no such hook"
+    server.wait_for_line("refused POST /ecoh: there is no such hook; the nearest is /echo (404")
+
+
+def test_a_timed_out_script_is_504_whatever_its_exit_code_stands_for(project: Project) -> None:
+    project.hooks(
+        "/a:\n  script: a.sh\n  auth: none\n  timeout: 200ms\n  respond: {exit_status: {3: 409}}\n"
+    ).script("a.sh", "trap 'exit 3' TERM; sleep 60 & wait\n")
+    with project.serve() as server:
+        assert server.post("/a").status == 504
+
+
+@pytest.mark.parametrize("form", ["json", "logfmt"])
+def test_the_log_can_be_made_for_machines(project: Project, form: str) -> None:
+    write_project(project)
+    with project.serve(SECRET=SECRET, LOG_FORMAT=form) as server:
+        run = server.post("/exits/0").headers["Hook-Run"]
+        line = server.wait_for(lambda line: run in line and "exits with 0" in line, "the output")
+    if form == "json":
+        said = json.loads(line)
+        assert (said["level"], said["run"], said["stream"]) == ("info", run, "out")
+        assert said["message"] == "exits with 0"
+    else:
+        assert line.startswith("at=info time=")
+        assert line.endswith(f'message="exits with 0" run={run} hook=/exits/<code> stream=out')
 
 
 def test_there_is_no_other_page_of_ours(server: Server) -> None:

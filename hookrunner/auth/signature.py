@@ -22,6 +22,10 @@ Algorithm = Literal["sha1", "sha256", "sha512"]
 Encoding = Literal["hex", "base64", "base64url"]
 SecretEncoding = Literal["text", "hex", "base64", "whsec"]
 
+PLAIN_ID = re.compile(r"[A-Za-z0-9_.:-]{1,256}")
+"""What an id may be that is signed with the body. `ID.TIMESTAMP.BODY` can be cut in more
+than one way; were an id anything, part of a signed body could be passed off as one."""
+
 ALGORITHMS = ("sha1", "sha256", "sha512")
 
 
@@ -122,6 +126,9 @@ class Signature:
         for needed in (recipe.timestamp, recipe.id if "{id}" in recipe.message else ""):
             if needed and not headers.get(needed):
                 return Rejection(f"{self.name}: the header {_title(needed)} is missing")
+        identity = headers.get(recipe.id, "")
+        if "{id}" in recipe.message and not PLAIN_ID.fullmatch(identity):
+            return Rejection(f"{self.name}: {_title(recipe.id)} is not a plain id")
         signatures = list(_signatures(offered, recipe))
         if not signatures:
             return Rejection(f"{self.name}: {_title(recipe.header)} holds no signature of its form")

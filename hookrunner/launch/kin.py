@@ -106,6 +106,21 @@ def end_recorded(register: Path, runs: Collection[str]) -> int:
     return len(ended)
 
 
+def end_if_stopped(noted: Path) -> None:
+    """KILL the supervisor of a runner before us, if a script has stopped it: it holds our lock."""
+    for pid in _recorded(noted):
+        fields = stat_fields(pid)
+        if fields and fields[0] == "T":
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def note(register: Path, pid: int, how: str = "w") -> None:
+    """Write down a pid and its start time."""
+    with suppress(OSError), register.open(how) as file:
+        file.write(f"{pid} {started_at(pid)}\n")
+
+
 def _recorded(register: Path) -> set[int]:
     """The leaders in the register that are still the processes they were."""
     try:

@@ -44,10 +44,14 @@ written before it ended. More than that comes from somebody who outlived it."""
 NEEDED = ("PATH", "LANG", "LD_LIBRARY_PATH", "PYTHONHOME")
 """What a Python needs of the environment to start; the supervisor gets no more."""
 
+ENDINGS = (os.CLD_EXITED, os.CLD_KILLED, os.CLD_DUMPED)
 LONGEST_RESTART = 5.0
 SECOND_THOUGHT = 1.0
 """Seconds that a death by TERM, which nobody here sent, waits for word of a stop: a
 platform sends TERM to every process, and the script may be quicker to die than we to hear."""
+
+SUPERVISOR = "supervisor.pid"
+"""The file, beside the register, that names the supervisor itself."""
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROGRAM = (
@@ -147,7 +151,10 @@ class ProcessLauncher:
             self._closing = True
         with suppress(OSError):
             self._orders.shutdown(socket.SHUT_RDWR)
-        self._watcher.join()
+        self._watcher.join(kin.UNKILLABLE)
+        if self._watcher.is_alive():
+            self._process.kill()
+            self._watcher.join()
         self._orders.close()
 
     def _order(self, start: Start) -> _Running:
@@ -190,6 +197,8 @@ class ProcessLauncher:
 
     def _send(self, order: dict[str, Any], fds: list[int] | None = None) -> None:
         # A supervisor that is dead reports nothing: the reader of its pipe finds out.
+        if self._orders.fileno() == -1:
+            return
         with suppress(BrokenPipeError, ConnectionResetError):
             socket.send_fds(self._orders, [json.dumps(order).encode() + b"\n"], fds or [])
 
@@ -262,13 +271,15 @@ class ProcessLauncher:
                 start_new_session=True,
             )  # fmt: skip
         self._orders = ours
+        if self._register:
+            kin.note(self._register.with_name(SUPERVISOR), self._process.pid)
 
     def _watch_supervisor(self) -> None:
         """Whenever the supervisor ends before its time, clear up after it and start another."""
         pause = 0.1
         while True:
             began = time.monotonic()
-            self._process.wait()
+            self._await_end()
             with self._lock:
                 if self._closing:
                     return
@@ -279,9 +290,32 @@ class ProcessLauncher:
                 pause = min(pause * 2, LONGEST_RESTART)
             with self._replaced:
                 self._orders.close()
+            while not self._begin_again():
+                time.sleep(pause)
+                pause = min(pause * 2, LONGEST_RESTART)
+
+    def _await_end(self) -> None:
+        """Wait until the supervisor has ended. One that was stopped might never go on."""
+        while True:
+            seen = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WSTOPPED | os.WNOWAIT)
+            if seen is None or seen.si_code in ENDINGS:
+                self._process.wait()
+                return
+            self._process.kill()
+
+    def _begin_again(self) -> bool:
+        """Start another supervisor; False if there is no process to be had just now."""
+        with self._replaced:
+            if self._closing:
+                return True
+            try:
                 self._begin_supervisor()
-                self._supervisors += 1
-                self._replaced.notify_all()
+            except OSError as error:
+                self._say(f"no supervisor could be started: {error.strerror}; trying again")
+                return False
+            self._supervisors += 1
+            self._replaced.notify_all()
+            return True
 
     def _await_replacement(self, supervisor: int) -> None:
         """Wait until nothing is left of what this supervisor had started."""

@@ -186,8 +186,7 @@ class Supervisor:
     def _note(self, pid: int) -> None:
         """Write down who runs, for whoever comes after us if we and the runner both die."""
         if self.register:
-            with suppress(OSError), self.register.open("a") as file:
-                file.write(f"{pid} {kin.started_at(pid)}\n")
+            kin.note(self.register, pid, "a")
 
     def _reap(self) -> None:
         """See which children have ended: scripts, and orphans that became ours."""
