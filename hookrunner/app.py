@@ -6,6 +6,7 @@ nothing else is.
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import threading
@@ -118,9 +119,9 @@ class _Program:
         recovered, lost = self.journal.recover(known(self.config))
         self.workers.start()
         threading.Thread(target=self._stop_when_asked, name="stop", daemon=True).start()
-        signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGINT, self._on_signal)
-        signal.signal(signal.SIGHUP, lambda *_: self.reload_asked.set())
+        threading.Thread(
+            target=self._hear_signals, args=(_signals(),), name="signals", daemon=True
+        ).start()
         threading.Thread(target=self._reload_when_asked, name="reload", daemon=True).start()
         self._say_hello(recovered, lost)
         self._loop()
@@ -143,12 +144,20 @@ class _Program:
             self.log.info(f"{_count(recovered, 'run')} had been interrupted; running again")
         self._warn(lost)
 
-    def _on_signal(self, number: int, frame: object) -> None:
-        # Heroku may send TERM several times: the drain must not mind. A second Ctrl-C is
-        # somebody at a keyboard who means it.
-        if number == signal.SIGINT and self.stop_asked.is_set():
-            self.stop_at_once.set()
-        self.stop_asked.set()
+    def _hear_signals(self, numbers: int) -> None:
+        """Do what signals ask for.
+
+        Heroku may send TERM several times: the drain must not mind. A second Ctrl-C is
+        somebody at a keyboard who means it.
+        """
+        while True:
+            for number in os.read(numbers, 64):
+                if number == signal.SIGHUP:
+                    self.reload_asked.set()
+                    continue
+                if number == signal.SIGINT and self.stop_asked.is_set():
+                    self.stop_at_once.set()
+                self.stop_asked.set()
 
     def _reload_when_asked(self) -> None:
         """Reload on SIGHUP; with --reload, also when a file has changed."""
@@ -248,6 +257,21 @@ class _Program:
             if self.workers.join(min(0.1, max(until - time.monotonic(), 0))):
                 return True
         return False
+
+
+def _signals() -> int:
+    """A descriptor from which the numbers of TERM, INT and HUP can be read as they come.
+
+    A handler would run in the middle of the main thread's work, and again in the middle
+    of itself when a second signal comes: the lock that it held then, of an Event, say,
+    would be waited for by the only thread that could give it back.
+    """
+    numbers, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)
+    return numbers
 
 
 def largest_body(config: Config) -> int:
