@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
 from hookrunner.sections import hint, show
+
+LOOP = "it is a link that leads round in a circle"
 
 
 class NoFile(Exception):
@@ -28,17 +32,20 @@ class Folder:
         try:
             return self._find(name)
         except OSError as error:
-            why = error.strerror or "it cannot be read"
+            looping = error.errno == errno.ELOOP  # a RuntimeError before Python 3.13
+            why = LOOP if looping else error.strerror or "it cannot be read"
         except ValueError:
             why = "the character NUL is in no file's name"
         except RuntimeError:
-            why = "it is a link that leads round in a circle"
+            why = LOOP
         raise NoFile(f"{show(name)} is no file of {self.path.name}/: {why}")
 
     def _find(self, name: str) -> Path:
         path = self.path / name
         if not path.resolve().is_relative_to(self.path.resolve()):
             raise NoFile(f"{show(name)} is outside {self.path.name}/; move it there")
+        with suppress(FileNotFoundError):  # that one has a better message
+            path.stat()
         if not path.is_file():
             meant = hint(name, self._names)
             raise NoFile(f"there is no {self.path.name}/{name}{meant}")

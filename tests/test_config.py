@@ -947,7 +947,7 @@ def test_a_script_without_run_bit_and_first_line_lacks_both(project: Project) ->
 @pytest.mark.parametrize(
     ("contents", "told"),
     [
-        (b'{"type": "object",\n}', "s.json:2 is not JSON: "
+        (b'{"type": "object",\n,', "s.json:2 is not JSON: "
          "Expecting property name enclosed in double quotes"),
         (b"", "s.json:1 is not JSON: Expecting value"),
         (b'"\xff"', "s.json is not UTF-8; save it as UTF-8"),

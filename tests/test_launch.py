@@ -531,7 +531,8 @@ def signals_seen(launcher: Launcher, *, shield: bool = False) -> dict[str, int]:
     command = ("grep", "-E", "^Sig(Ign|Blk)", "/proc/self/status")
     outcome = launcher.run(start(*command, shield=shield), nobody)
     lines = (line.split(":") for line in outcome.stdout.decode().splitlines())
-    return {name: int(value, 16) for name, value in lines}
+    # 32 and 33 are the C library's own; nobody else can set them.
+    return {name: int(value, 16) & ~(0b11 << 31) for name, value in lines}
 
 
 def test_a_script_starts_with_standard_signals(launcher: Launcher) -> None:

@@ -195,7 +195,7 @@ def test_a_schema_nested_too_deeply_is_refused(folder: Path) -> None:
     ("text", "told"),
     [
         ('{"a": 1,\n"a": 2}', "bad.json: the key 'a' stands twice in one object"),
-        ('{"a":\n 1,}', "bad.json:2 is not JSON: Expecting property name enclosed in double "
+        ('{"a":\n 1,,', "bad.json:2 is not JSON: Expecting property name enclosed in double "
             "quotes"),
         ("", "bad.json:1 is not JSON: Expecting value"),
         ("[" * 100_000, "bad.json is not JSON: nested too deeply"),
