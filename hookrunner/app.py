@@ -108,6 +108,7 @@ class _Program:
             end_script=self.workers.cancel,
         )
         self.server = Server(web, listener, settings.threads, largest_body(config), log)
+        self.secrets = set(config.secrets)
         self.reload_asked = threading.Event()
         self.stop_asked = threading.Event()
         self.stop_at_once = threading.Event()
@@ -182,8 +183,9 @@ class _Program:
         except Exception as error:
             self.log.error(f"bug: {place_of(error)}; please report it; hooks are as they were")
             return
-        # The old secrets stay masked: scripts that have them are still running.
-        self.log.know({*self.config.secrets, *config.secrets})
+        # Old secrets stay masked: scripts that have them may still be running.
+        self.secrets |= set(config.secrets)
+        self.log.know(self.secrets)
         self.config = self.intake.config = self.workers.config = config
         self.server.take_bodies_of(largest_body(config))
         try:

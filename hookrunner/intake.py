@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -43,6 +44,8 @@ LATER = {"Retry-After": "60"}
 
 ALWAYS_SECRET = frozenset({"authorization", "proxy-authorization", "cookie"})
 """Headers that are kept from journal and script whatever the hook's scheme is."""
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +171,7 @@ def unavailable(error: JournalUnavailable) -> Refused:
 
 def find_hook(delivery: Delivery, hooks: Mapping[str, Hook]) -> tuple[Hook, dict[str, str]]:
     """The hook of the delivery's path and method. Raises Refused(400, 404, 405)."""
-    if any(ord(character) < 32 or ord(character) == 127 for character in delivery.path):
+    if CONTROL.search(delivery.path):
         raise Refused(400, "the path holds a control character")
     found = route.find(delivery.path, hooks)
     if found is None:
@@ -293,8 +296,10 @@ def public_headers(hook: Hook, headers: Mapping[str, str]) -> dict[str, str]:
 
 def public_query(hook: Hook, query: str) -> str:
     """The query without the fields that prove who the sender is."""
+    if not query:
+        return query
     hidden: frozenset[str] = frozenset().union(*(s.credential_fields for s in hook.auth))
-    if not hidden or not query:
+    if not hidden:
         return query
     fields = parse_qsl(query, keep_blank_values=True, errors="surrogateescape")
     kept = [(name, value) for name, value in fields if name not in hidden]

@@ -34,6 +34,10 @@ PIECE = {"text": 9_000, "logfmt": 8_000, "json": 8_000}
 """Bytes of a message in one line, as it is written there. The prefix and the fields come
 on top; Heroku cuts lines at 10,000 bytes wherever that falls."""
 
+GATHER = 0.005
+"""Seconds that lines are gathered before they are written: nobody sees so short a delay, and
+a busy server need not change threads for every line."""
+
 HELD = 64 * 1024
 """An output line without an end is logged in pieces once it is this long."""
 
@@ -124,6 +128,8 @@ class Log:
 
     def _event(self, level: str, message: str, fields: dict[str, object]) -> None:
         text = self._plain(message)
+        if self.form == "text":
+            fields = {}  # it shows none
         clean = {
             name: value if isinstance(value, int | float) else self._plain(str(value))
             for name, value in fields.items()
@@ -152,7 +158,8 @@ class Log:
         with self._changed:
             self._waiting.append(line)
             self._bytes += len(line)
-            self._changed.notify_all()
+            if self._idle:
+                self._changed.notify_all()
 
     def _write_for_ever(self) -> None:
         while True:
@@ -164,6 +171,8 @@ class Log:
                         return
                     self._changed.wait()
                 self._idle = False
+            time.sleep(GATHER)
+            with self._changed:
                 batch = b"".join(self._waiting)
                 self._waiting.clear()
             self._write(batch)

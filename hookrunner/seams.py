@@ -76,6 +76,15 @@ class Journal(Protocol):
     def fail_lost(self, hooks: Mapping[str, Terms]) -> int:
         """Fail what belongs to no hook, after hooks.yaml has changed; return how many."""
 
+    def untold(self) -> list[str]:
+        """The runs that have failed for good, and of which nobody has been told yet."""
+
+    def tell(self, run_id: str, then: NewRun | None) -> str:
+        """Note that a failed run has been told of, in one step with the run that does it.
+
+        The id of that run; empty if there is none, or somebody else has told.
+        """
+
     def prune(self, hooks: Mapping[str, Terms], most: int) -> int:
         """Forget runs that ended longer ago than their hook keeps them; `most` at a time."""
 

@@ -54,6 +54,7 @@ OWN_PAGES = {
 }
 
 RUN_ID = re.compile(r"[a-z2-7]{20}")
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +220,7 @@ def read_delivery(environ: Environ, trusted: Networks) -> Delivery:
         if environ.get(name):
             headers[name.replace("_", "-").lower()] = environ[name]
     for name, value in headers.items():
-        if any(ord(character) < 32 and character != "\t" for character in value):
+        if CONTROL.search(value):
             raise Refused(400, f"the header {name} holds a control character")
     return Delivery(
         method=environ["REQUEST_METHOD"],

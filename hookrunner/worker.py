@@ -29,10 +29,10 @@ from hookrunner.model import (
     Facts,
     Hook,
     JournalUnavailable,
-    Json,
     NewRun,
     Outcome,
     Refused,
+    Run,
     State,
     Terms,
     Why,
@@ -220,7 +220,7 @@ class Workers:
         took = show_duration(outcome.seconds)
         self._say(claim, f"{outcome.state} in {took}: {outcome}{again}")
         if outcome.state is State.FAILED and again_in is None:
-            self._tell_of_failure(claim.run_id, claim.new, hook, str(outcome))
+            self._tell_of_failures()
 
     def _retry_delay(self, claim: Claim, hook: Hook | None, outcome: Outcome) -> float | None:
         if hook is None or claim.new.hook.startswith(ON_FAILURE):
@@ -228,6 +228,11 @@ class Workers:
         return retry.delay(hook.retry, claim.failures + 1, outcome)
 
     def _interrupted(self, claim: Claim, hook: Hook | None, outcome: Outcome) -> None:
+        if claim.new.hook.removeprefix(ON_FAILURE) not in self.config.hooks:
+            lost = Outcome(State.FAILED, Why.LOST_HOOK, detail="cut off; its path left hooks.yaml")
+            self.journal.settle(claim, lost)
+            self._say(claim, str(lost))
+            return
         rerun = hook is None or hook.retry.rerun
         counted = not self.stopping.is_set()
         state = self.journal.interrupt(claim, rerun=rerun, counted=counted)
@@ -235,33 +240,19 @@ class Workers:
             self._say(claim, f"{outcome}; handed back, to be run again")
         elif state is State.FAILED:
             self._say(claim, f"{outcome}; it has failed for good, and is not run again")
-            self._tell_of_failure(claim.run_id, claim.new, hook, "interrupted")
+            self._tell_of_failures()
         else:
             self._say(claim, f"{outcome}; it has been cancelled, or begun again")
 
-    def _tell_of_failure(self, run_id: str, new: NewRun, hook: Hook | None, told: str) -> None:
-        """Record a run of the hook's `on_failure` script, with the failed run as its payload."""
-        if hook is None or not hook.on_failure or new.hook.startswith(ON_FAILURE):
-            return
-        run = self.journal.run(run_id)
-        said = failure(run_id, new, told, run.outcome if run else None)
-        record = self.journal.record(
-            NewRun(
-                hook=ON_FAILURE + hook.path,
-                method="POST",
-                path=new.path,
-                params={},
-                query="",
-                headers={},
-                content_type="application/json",
-                body=json.dumps(said, ensure_ascii=False).encode("utf-8", "replace"),
-                remote_addr=new.remote_addr,
-                event="failure",
-                replaces=run_id,
-            ),
-            Terms(),
-        )
-        self.log.info(f"{run_id} {new.hook} is told of by on_failure run {record.run_id}")
+    def _tell_of_failures(self) -> None:
+        """Have each hook's `on_failure` script run for what has failed, however it did."""
+        for run_id in self.journal.untold():
+            new, run = self.journal.recorded(run_id), self.journal.run(run_id)
+            hook = self.config.hooks.get(new.hook) if new else None
+            if new is None or run is None or hook is None or not hook.on_failure:
+                self.journal.tell(run_id, None)
+            elif told := self.journal.tell(run_id, failure_run(run, new)):
+                self.log.info(f"{told} {ON_FAILURE}{hook.path} accepted, to tell of {run_id}")
 
     def _keep(self) -> None:
         """Renew, show, prune; until the last attempt has ended."""
@@ -274,6 +265,7 @@ class Workers:
                     renew_at = now + self.lease / RENEWALS
                     self._renew()
                 self._show()
+                self._tell_of_failures()
                 if now >= prune_at and not self.stopping.is_set():
                     pruned = self.journal.prune(served(self.config), PRUNE_AT_ONCE)
                     prune_at = now + (PRUNE_EVERY if pruned < PRUNE_AT_ONCE else 0)
@@ -335,21 +327,35 @@ def ends(asked: float, lease: float) -> tuple[float, float]:
     return asked + lease * TERM_AT, asked + lease * KILL_AT
 
 
-def failure(run_id: str, new: NewRun, told: str, outcome: Outcome | None) -> dict[str, Json]:
-    """A failed run as its `on_failure` script reads it."""
-    return {
-        "run": run_id,
+def failure_run(run: Run, new: NewRun) -> NewRun:
+    """The run of an `on_failure` script, with the failed run as its payload."""
+    outcome = run.outcome or Outcome(State.FAILED)
+    said = {
+        "run": run.run_id,
         "hook": new.hook,
-        "why": told,
-        "exit_code": outcome.exit_code if outcome else None,
-        "signal": outcome.signal if outcome else None,
-        "stdout": outcome.stdout.decode("utf-8", "replace") if outcome else "",
-        "stderr": outcome.stderr.decode("utf-8", "replace") if outcome else "",
+        "why": str(outcome),
+        "exit_code": outcome.exit_code,
+        "signal": outcome.signal,
+        "stdout": outcome.stdout.decode("utf-8", "replace"),
+        "stderr": outcome.stderr.decode("utf-8", "replace"),
         "method": new.method,
         "path": new.path,
         "event": new.event,
         "body": new.body.decode("utf-8", "replace"),
     }
+    return NewRun(
+        hook=ON_FAILURE + new.hook,
+        method="POST",
+        path=new.path,
+        params={},
+        query="",
+        headers={},
+        content_type="application/json",
+        body=json.dumps(said, ensure_ascii=False).encode("utf-8", "replace"),
+        remote_addr=new.remote_addr,
+        event="failure",
+        replaces=run.run_id,
+    )
 
 
 def prepare(

@@ -7,15 +7,19 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from hookrunner.launch import kin
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SECONDS = 20.0
@@ -66,6 +70,17 @@ class Project:
         (self.folder / "schemas" / name).write_text(json.dumps(contents))
         return self
 
+    def lines(self, name: str) -> list[str]:
+        """The whole lines that scripts have written to a file of the folder so far."""
+        path = self.folder / name
+        return path.read_text().split("\n")[:-1] if path.exists() else []
+
+    def journal(self, query: str, *given: object) -> list[tuple[Any, ...]]:
+        """Ask the journal's file itself, and change nothing in it."""
+        file = f"file:{self.folder}/var/runs.sqlite?mode=ro"
+        with closing(sqlite3.connect(file, uri=True, timeout=SECONDS)) as db:
+            return db.execute(query, given).fetchall()
+
     def command(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         """Run a verb to its end."""
         return subprocess.run(
@@ -89,6 +104,21 @@ def environment(more: Mapping[str, str]) -> dict[str, str]:
     return {**kept, **more}
 
 
+def wait_until(holds: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
+    """Look again and again until it holds; for what no event tells of."""
+    end = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > end:
+            raise AssertionError(f"it never came to be: {what}")
+        time.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    """True if this process still does something; what only waits to be reaped does not."""
+    fields = kin.stat_fields(pid)
+    return bool(fields) and fields[0] not in "ZX"
+
+
 @dataclass
 class Server:
     """A runner that serves, and every line it has logged."""
@@ -100,6 +130,12 @@ class Server:
     port: int = 0
 
     def __enter__(self) -> Server:
+        self.begin()
+        self.wait_for_line("listens on")
+        return self
+
+    def begin(self) -> None:
+        """Start it, and do not wait until it listens."""
         self.process = subprocess.Popen(
             [sys.executable, str(REPOSITORY / "runner.py"), "--port", "0", *self.arguments],
             cwd=self.folder,
@@ -110,10 +146,6 @@ class Server:
         self._logged = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        found = re.search(r":(\d+)", self.wait_for_line("listens on").partition("listens on")[2])
-        assert found
-        self.port = int(found[1])
-        return self
 
     def __exit__(
         self,
@@ -121,14 +153,14 @@ class Server:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self.process.poll() is None:
+        give_up = time.monotonic() + SECONDS
+        while self.process.poll() is None:
+            # Twice means at once; two that come together are one to the kernel.
             self.process.send_signal(signal.SIGINT)
-            self.process.send_signal(signal.SIGINT)
-            try:
-                self.process.wait(SECONDS)
-            except subprocess.TimeoutExpired:
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.2)
+            if time.monotonic() > give_up:
                 self.process.kill()
-                self.process.wait()
         self._reader.join(SECONDS)
         assert self.process.stdout
         self.process.stdout.close()
@@ -192,6 +224,32 @@ class Server:
         )
         return self.state(run_id)
 
+    def wait_until_over(self, run_id: str, seconds: float = SECONDS) -> dict[str, Any]:
+        """The run's state once there is no attempt of it to come."""
+        ended = ("succeeded", "failed", "cancelled")
+        wait_until(lambda: self.state(run_id)["state"] in ended, f"the end of {run_id}", seconds)
+        return self.state(run_id)
+
+    def supervisor(self) -> int | None:
+        """The pid of the process that starts the scripts."""
+        pid = self.process.pid
+        return next(
+            (p for p in kin.descendants(pid) if kin.parent_of(p) == pid and _serves(p)), None
+        )
+
+    def logging(self) -> bool:
+        """True while any process of the server may still say something."""
+        return self._reader.is_alive()
+
+    def tree(self) -> list[int]:
+        """The pids of all processes of the server, parents before their children."""
+        return [self.process.pid, *kin.descendants(self.process.pid)]
+
+    def kill(self) -> None:
+        """SIGKILL to the runner; the rest of the tree is left to its own devices."""
+        self.process.kill()
+        self.process.wait()
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and wait for the end; the exit status."""
         self.process.send_signal(number)
@@ -200,11 +258,21 @@ class Server:
     def _read(self) -> None:
         assert self.process.stdout
         for line in self.process.stdout:
+            text = line.decode("utf-8", "replace").rstrip("\n")
+            if found := re.search(r"hookrunner \S+ listens on http://\S+:(\d+)", text):
+                self.port = int(found[1])
             with self._logged:
-                self.lines.append(line.decode("utf-8", "replace").rstrip("\n"))
+                self.lines.append(text)
                 self._logged.notify_all()
         with self._logged:
             self._logged.notify_all()
+
+
+def _serves(pid: int) -> bool:
+    try:
+        return b"hookrunner.launch.supervisor" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def _named(headers: Mapping[str, str]) -> dict[str, str]:

@@ -676,3 +676,21 @@ def test_the_room_of_forgotten_runs_is_given_back(journal: SqliteJournal, folder
     journal.close()
 
     assert (folder / "runs.sqlite").stat().st_size < 500_000
+
+
+# --- the last line of defence
+
+
+def test_the_file_itself_takes_no_second_run_of_a_delivery(
+    journal: SqliteJournal, folder: Path
+) -> None:
+    made(journal, NAMED)
+    columns = "hook, state, recorded_at, dedupe_key, method, path, params, query, headers"
+    columns += ", content_type, remote_addr, delivery_id, event, body"
+    twice = f"INSERT INTO run (id, {columns}) SELECT 'another', {columns} FROM run"
+
+    with closing(sqlite3.connect(folder / "runs.sqlite")) as db:
+        with pytest.raises(sqlite3.IntegrityError, match=r"run\.hook, run\.dedupe_key"):
+            db.execute(twice)
+        db.execute("UPDATE run SET current = 0")
+        db.execute(twice)

@@ -20,7 +20,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -57,6 +57,7 @@ CREATE TABLE run (
     recorded_at   REAL NOT NULL,
     ended_at      REAL,
     current       INTEGER NOT NULL DEFAULT 1,
+    untold        INTEGER NOT NULL DEFAULT 0,
     dedupe_key    TEXT NOT NULL DEFAULT '',
     replaces      TEXT NOT NULL DEFAULT '',
     method        TEXT NOT NULL,
@@ -74,6 +75,7 @@ CREATE INDEX run_queued ON run (hook, due, seq) WHERE state = 'queued';
 CREATE INDEX run_running ON run (hook, due) WHERE state = 'running';
 CREATE INDEX run_live ON run (hook, seq) WHERE state IN ('queued', 'running');
 CREATE INDEX run_ended ON run (hook, ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX run_untold ON run (seq) WHERE untold;
 CREATE UNIQUE INDEX run_delivery ON run (hook, dedupe_key) WHERE current AND dedupe_key <> '';
 CREATE TABLE attempt (
     run        INTEGER NOT NULL REFERENCES run (seq) ON DELETE CASCADE,
@@ -117,6 +119,11 @@ SELECT count(*) FROM (SELECT 1 FROM run WHERE hook = ? AND state = 'queued' LIMI
 
 # How many attempts each hook has under way. What lapsed counts too until it is swept.
 UNDER_WAY = "SELECT hook, count(*) FROM run WHERE state = 'running' GROUP BY hook"
+# A run that was cancelled has ended, but its script takes a moment to die.
+DYING = """
+SELECT hook, count(*) FROM run
+WHERE id IN (SELECT value FROM json_each(?)) AND state <> 'running' GROUP BY hook
+"""
 NEXT = """
 SELECT due, seq, id, state FROM run WHERE hook = ? AND state = 'queued' AND due <= ?
 ORDER BY due, seq LIMIT ?
@@ -137,7 +144,7 @@ BEGIN_ATTEMPT = "INSERT INTO attempt (run, number, started_at) VALUES (?, ?, ?)"
 # The attempt number fences: a worker that comes too late changes nothing.
 OURS = "id = ? AND attempt = ? AND state = 'running'"
 RENEW = f"UPDATE run SET due = ? WHERE {OURS}"
-SETTLE = f"UPDATE run SET state = ?, due = NULL, ended_at = ? WHERE {OURS}"
+SETTLE = f"UPDATE run SET state = ?, due = NULL, ended_at = ?, untold = ? WHERE {OURS}"
 TRY_AGAIN = f"UPDATE run SET state = 'queued', due = ?, failures = failures + 1 WHERE {OURS}"
 AGAIN = "UPDATE run SET state = 'queued', due = ?, interruptions = ? WHERE seq = ?"
 END_ATTEMPT = """
@@ -157,7 +164,7 @@ UPDATE attempt SET state = 'failed', why = 'interrupted', detail = ?
 WHERE run = ? AND number = ? AND state = 'running'
 """
 FAIL = """
-UPDATE run SET state = 'failed', due = NULL, ended_at = ?
+UPDATE run SET state = 'failed', due = NULL, ended_at = ?, untold = 1
 WHERE seq = ? AND state IN ('queued', 'running')
 """
 FAIL_ATTEMPT = """
@@ -174,6 +181,8 @@ SOONEST = "SELECT min(due) FROM run WHERE state = 'queued' AND due > ?"
 LAPSED = (
     "SELECT seq, id, hook, attempt, interruptions FROM run WHERE state = 'running' AND due <= ?"
 )
+UNTOLD = "SELECT id FROM run WHERE untold ORDER BY seq"
+TOLD = "UPDATE run SET untold = 0 WHERE id = ? AND untold"
 LIVE_HOOKS = "SELECT DISTINCT hook FROM run WHERE state IN ('queued', 'running')"
 OVERDUE_OF = """
 SELECT seq, id, attempt FROM run
@@ -263,8 +272,6 @@ class SqliteJournal:
         self._writer.start()
 
     def record(self, new: NewRun, terms: Terms) -> Recorded:
-        row = _new_row(new)
-
         def work(db: sqlite3.Connection) -> Recorded:
             now = time.time()
             first, replaces = _join(db, new, now)
@@ -272,11 +279,7 @@ class SqliteJournal:
                 return Recorded(first, joined=True)
             _pace(db, new.hook, terms, now)
             _room(db, new.hook, terms)
-            run_id = _new_id()
-            db.execute(
-                RECORD, (run_id, new.hook, now, now, new.dedupe_key, new.replaces or replaces, *row)
-            )
-            return Recorded(run_id)
+            return Recorded(_insert(db, new, now, new.replaces or replaces))
 
         recorded = self._do(work)
         if not recorded.joined:
@@ -323,7 +326,8 @@ class SqliteJournal:
         def work(db: sqlite3.Connection) -> bool:
             now, fence = time.time(), (claim.run_id, claim.attempt)
             if again_in is None:
-                ours = db.execute(SETTLE, (outcome.state, now, *fence)).rowcount == 1
+                untold = outcome.state is State.FAILED
+                ours = db.execute(SETTLE, (outcome.state, now, untold, *fence)).rowcount == 1
             else:
                 ours = db.execute(TRY_AGAIN, (now + again_in, *fence)).rowcount == 1
             db.execute(END_ATTEMPT if ours else END_CANCELLED, _attempt_row(claim, outcome))
@@ -378,6 +382,18 @@ class SqliteJournal:
             return len(again), len(lost)
 
         return self._do(work)
+
+    def untold(self) -> list[str]:
+        return [run_id for (run_id,) in self._fetch_all(UNTOLD)]
+
+    def tell(self, run_id: str, then: NewRun | None) -> str:
+        def work(db: sqlite3.Connection) -> str:
+            first = db.execute(TOLD, (run_id,)).rowcount == 1
+            return _insert(db, then, time.time(), then.replaces) if first and then else ""
+
+        told = self._do(work)
+        self._wake_worker()
+        return told
 
     def fail_lost(self, hooks: Mapping[str, Terms]) -> int:
         def work(db: sqlite3.Connection) -> list[str]:
@@ -532,6 +548,12 @@ def _join(db: sqlite3.Connection, new: NewRun, now: float) -> tuple[str, str]:
     return "", run_id if fresh else ""
 
 
+def _insert(db: sqlite3.Connection, new: NewRun, now: float, replaces: str) -> str:
+    run_id = _new_id()
+    db.execute(RECORD, (run_id, new.hook, now, now, new.dedupe_key, replaces, *_new_row(new)))
+    return run_id
+
+
 def _pace(db: sqlite3.Connection, hook: str, terms: Terms, now: float) -> None:
     """Keep the hook's rate: the generic cell rate algorithm, one row a hook. Raises Full."""
     if terms.rate is None:
@@ -614,7 +636,8 @@ def _pick(
     db: sqlite3.Connection, hooks: Mapping[str, Terms], now: float, mine: Collection[str]
 ) -> int | None:
     """The run to start next: of the hook with the fewest under way, the longest due."""
-    under_way: dict[str, int] = dict(db.execute(UNDER_WAY).fetchall())
+    under_way = Counter(dict(db.execute(UNDER_WAY).fetchall()))
+    under_way += Counter(dict(db.execute(DYING, (json.dumps(list(mine)),)).fetchall()))
     by_load: dict[int, list[str]] = {}
     for hook, terms in hooks.items():
         count = under_way.get(hook, 0)

@@ -82,6 +82,33 @@ def end_descendants() -> int:
     return len(ended)
 
 
+def end_marked(mark: bytes) -> None:
+    """KILL those of our descendants whose environment has this in it.
+
+    What led a session of its own was out of reach of its group; once its parents are
+    gone it is our child, or a child's child.
+    """
+    give_up = time.monotonic() + UNKILLABLE
+    while time.monotonic() < give_up:
+        left = [pid for pid in _orphans() if _belongs(pid, set(), {mark})]
+        if not left:
+            return
+        for pid in left:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.001)
+
+
+def _orphans() -> list[int]:
+    """All our descendants; none, at the price of one small read, if we have no child at all."""
+    try:
+        if not Path(f"/proc/self/task/{os.getpid()}/children").read_bytes():
+            return []
+    except OSError:
+        pass  # a kernel without that file
+    return descendants(os.getpid()) if sys.platform == "linux" else []
+
+
 def end_recorded(register: Path, runs: Collection[str]) -> int:
     """KILL what a runner and a supervisor that both died have left behind; return how many.
 

@@ -184,6 +184,7 @@ class ProcessLauncher:
         order = {
             "do": "start",
             "number": running.number,
+            "run": running.start.run_id,
             "timeout": running.began + running.start.timeout,
             "term": running.start.lease[0],
             "kill": running.start.lease[1],

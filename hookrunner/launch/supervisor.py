@@ -51,6 +51,9 @@ class _Script:
     timeout_at: float
     lease_term: float
     lease_kill: float
+    mark: bytes
+    """What the environment of all that it starts has in it, and of nothing else."""
+
     why: str = ""
     kill_at: float = FOREVER
 
@@ -165,7 +168,13 @@ class Supervisor:
                 os.close(fd)
         self._note(pid)
         self.scripts[order["number"]] = _Script(
-            order["number"], pid, report, order["timeout"], order["term"], order["kill"]
+            number=order["number"],
+            pid=pid,
+            report=report,
+            timeout_at=order["timeout"],
+            lease_term=order["term"],
+            lease_kill=order["kill"],
+            mark=f"HOOK_RUN={order['run']}".encode(),
         )
 
     def _fork(self, spec: int, stdio: tuple[int, int, int], report: int) -> int:
@@ -203,6 +212,9 @@ class Supervisor:
                 script.send(signal.SIGKILL)
             os.waitpid(ended.si_pid, 0)
             if script:
+                if script.why or ended.si_code != os.CLD_EXITED or ended.si_status:
+                    # It may be run again: nothing of it shall be there to meet the next.
+                    kin.end_marked(script.mark)
                 self._report(script, ended)
 
     def _report(self, script: _Script, ended: os.waitid_result) -> None:
