@@ -132,8 +132,8 @@ def _accepts(folder: Path, other: ProcessPoolExecutor, rounds: int) -> bool:
             f"   {statistics.median(commits[clients]):17.0f}"
         )
     rate, p99 = two.rate / one.rate, two.p99 / one.p99
-    print(f"rate at {JUDGED} clients, to the bare one's     {rate:5.2f}  (limit {LEAST_RATE}, at least)")
-    print(f"p99 at {JUDGED} clients, to the bare one's      {p99:5.2f}  (limit {MOST_P99})")
+    print(f"rate at {JUDGED} clients, to the bare one's     {rate:5.2f}  (at least {LEAST_RATE})")
+    print(f"p99 at {JUDGED} clients, to the bare one's      {p99:5.2f}  (at most {MOST_P99})")
     return rate >= LEAST_RATE and p99 <= MOST_P99
 
 
