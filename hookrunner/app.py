@@ -119,13 +119,15 @@ class _Program:
         """Start, serve until a signal, stop."""
         recovered, lost = self.journal.recover(known(self.config))
         self.workers.start()
-        threading.Thread(target=self._stop_when_asked, name="stop", daemon=True).start()
+        stopper = threading.Thread(target=self._stop_when_asked, name="stop", daemon=True)
+        stopper.start()
         threading.Thread(
             target=self._hear_signals, args=(_signals(),), name="signals", daemon=True
         ).start()
         threading.Thread(target=self._reload_when_asked, name="reload", daemon=True).start()
         self._say_hello(recovered, lost)
         self._loop()
+        stopper.join()  # it may be about to wake the loop, whose descriptor close() gives away
         self.server.close()
         self.launcher.close()
         self.journal.close()

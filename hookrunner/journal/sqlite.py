@@ -122,7 +122,7 @@ UNDER_WAY = "SELECT hook, count(*) FROM run WHERE state = 'running' GROUP BY hoo
 # A run that was cancelled has ended, but its script takes a moment to die.
 DYING = """
 SELECT hook, count(*) FROM run
-WHERE id IN (SELECT value FROM json_each(?)) AND state <> 'running' GROUP BY hook
+WHERE id IN (SELECT value FROM json_each(?)) AND state = 'cancelled' GROUP BY hook
 """
 NEXT = """
 SELECT due, seq, id, state FROM run WHERE hook = ? AND state = 'queued' AND due <= ?
@@ -177,7 +177,17 @@ UPDATE run SET state = 'cancelled', due = NULL, ended_at = ?
 WHERE id = ? AND state IN ('queued', 'running')
 """
 
-SOONEST = "SELECT min(due) FROM run WHERE state = 'queued' AND due > ?"
+# Hook by hook: each look goes straight to its place in run_queued, however much is queued.
+SOONEST = """
+WITH RECURSIVE waiting (name) AS (
+    SELECT min(hook) FROM run WHERE state = 'queued'
+    UNION ALL
+    SELECT (SELECT min(hook) FROM run WHERE state = 'queued' AND hook > name)
+    FROM waiting WHERE name IS NOT NULL
+)
+SELECT min((SELECT min(due) FROM run WHERE hook = name AND state = 'queued' AND due > ?))
+FROM waiting
+"""
 LAPSED = (
     "SELECT seq, id, hook, attempt, interruptions FROM run WHERE state = 'running' AND due <= ?"
 )
@@ -264,6 +274,7 @@ class SqliteJournal:
         self._jobs: deque[_Job[Any]] = deque()
         self._asked = threading.Condition()
         self._closing = False
+        self._room = _Room()
         self._wakes = threading.Semaphore(0)
         self._looked_at = 0.0
         self._waiting: dict[str, list[threading.Event]] = {}
@@ -278,7 +289,7 @@ class SqliteJournal:
             if first:
                 return Recorded(first, joined=True)
             _pace(db, new.hook, terms, now)
-            _room(db, new.hook, terms)
+            self._room.take(db, new.hook, terms.queue)
             return Recorded(_insert(db, new, now, new.replaces or replaces))
 
         recorded = self._do(work)
@@ -537,7 +548,7 @@ class SqliteJournal:
 
 def _join(db: sqlite3.Connection, new: NewRun, now: float) -> tuple[str, str]:
     """The run that a repeat joins, else the one that this delivery does again; or neither."""
-    row = db.execute(JOIN, (new.hook, new.dedupe_key)).fetchone()
+    row = db.execute(JOIN, (new.hook, new.dedupe_key)).fetchone() if new.dedupe_key else None
     if row is None:
         return "", ""
     run_id, state, recorded_at = row
@@ -571,11 +582,25 @@ def _pace(db: sqlite3.Connection, hook: str, terms: Terms, now: float) -> None:
     )
 
 
-def _room(db: sqlite3.Connection, hook: str, terms: Terms) -> None:
-    """Keep the bound of the hook's queue. Raises Full."""
-    [waiting] = db.execute(WAITING, (hook, terms.queue)).fetchone()
-    if waiting >= terms.queue:
-        raise Full(f"{waiting} runs of it are waiting", 10.0)
+class _Room:
+    """Keeps the bound of each hook's queue, and counts what waits as seldom as it can.
+
+    Counting takes as long as the queue is. So a count stands, and what is recorded comes on
+    top, until the bound is reached; only then is it worth another. Claims made it too high
+    meanwhile; too low it is by no more than was under way when it was made, and came back.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: dict[str, int] = {}
+
+    def take(self, db: sqlite3.Connection, hook: str, queue: int) -> None:
+        """Count one more. Raises Full."""
+        waiting = self.waiting.get(hook, queue)
+        if waiting >= queue:
+            [waiting] = db.execute(WAITING, (hook, queue)).fetchone()
+            if waiting >= queue:
+                raise Full(f"{waiting} runs of it are waiting", 10.0)
+        self.waiting[hook] = waiting + 1
 
 
 def _sweep(

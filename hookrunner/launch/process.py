@@ -45,7 +45,9 @@ NEEDED = ("PATH", "LANG", "LD_LIBRARY_PATH", "PYTHONHOME")
 """What a Python needs of the environment to start; the supervisor gets no more."""
 
 ENDINGS = (os.CLD_EXITED, os.CLD_KILLED, os.CLD_DUMPED)
-LONGEST_RESTART = 5.0
+SHORTEST_RESTART, LONGEST_RESTART = 0.1, 5.0
+"""Seconds before another supervisor is started, when one has not lived long."""
+
 SECOND_THOUGHT = 1.0
 """Seconds that a death by TERM, which nobody here sent, waits for word of a stop: a
 platform sends TERM to every process, and the script may be quicker to die than we to hear."""
@@ -277,7 +279,7 @@ class ProcessLauncher:
 
     def _watch_supervisor(self) -> None:
         """Whenever the supervisor ends before its time, clear up after it and start another."""
-        pause = 0.1
+        pause = SHORTEST_RESTART
         while True:
             began = time.monotonic()
             self._await_end()
@@ -289,6 +291,8 @@ class ProcessLauncher:
             if time.monotonic() - began < LONGEST_RESTART:
                 time.sleep(pause)  # it may die at once, again and again
                 pause = min(pause * 2, LONGEST_RESTART)
+            else:
+                pause = SHORTEST_RESTART
             with self._replaced:
                 self._orders.close()
             while not self._begin_again():

@@ -157,6 +157,11 @@ class Supervisor:
     def _start(self, order: dict[str, Any]) -> None:
         fds, self.received = self.received[:5], self.received[5:]
         spec, stdin, stdout, stderr, report = fds
+        if time.monotonic() >= order["term"]:  # the runner was paused: the run is another's by now
+            _tell(report, {"code": -signal.SIGKILL, "why": "lease"})
+            for fd in fds:
+                os.close(fd)
+            return
         try:
             pid = self._fork(spec, (stdin, stdout, stderr), report)
         except OSError as error:  # no process to be had: this script's trouble, nobody else's

@@ -215,8 +215,10 @@ class Siege:
             # A sender that has an id sends again until it has an answer, and sometimes after it.
             wanted = chance.choice((1, 1, 2)) if path == "/once" else 1
             while wanted and not self.over.is_set():
-                if connection is None or connection.port != self.server.port:
-                    connection = self._connect()
+                if connection and connection.port != self.server.port:
+                    connection.close()
+                    connection = None
+                connection = connection or self._connect()
                 try:
                     told = self._post(connection, path, number, kind)
                 except GONE:
@@ -237,12 +239,12 @@ class Siege:
         """One delivery; True if it has been acknowledged."""
         headers = {"Content-Type": "application/json", "X-Delivery": f"delivery-{number}"}
         connection.request("POST", path, json.dumps({"n": number, "kind": kind}), headers)
-        answer = connection.getresponse()
-        run = answer.headers["Hook-Run"]
-        acknowledged = answer.status in (200, 202) and bool(run)
-        if acknowledged:
-            self.named[number].add(run)  # whatever comes of the rest of the answer
-        said = answer.read()
+        with connection.getresponse() as answer:
+            run = answer.headers["Hook-Run"]
+            acknowledged = answer.status in (200, 202) and bool(run)
+            if acknowledged:
+                self.named[number].add(run)  # whatever comes of the rest of the answer
+            said = answer.read()
         if not acknowledged and not (answer.status == 503 and b"too much at once" in said):
             self.odd.append(f"{answer.status} to {path}")
         return acknowledged
