@@ -1213,6 +1213,19 @@ def test_a_run_that_this_process_still_runs_is_under_way_whatever_its_lease_says
     assert journal.claim(hooks, FOR_EVER, [first]) is None
 
 
+@pytest.mark.parametrize("terms", [Terms(concurrency=1), STRICT], ids=["limited", "strict"])
+def test_a_cancelled_run_whose_script_is_not_dead_yet_is_under_way(
+    journal: Journal, terms: Terms
+) -> None:
+    hooks = {"/hello": terms}
+    first, second = made(journal), made(journal)
+    claimed(journal, hooks)
+    journal.cancel(first)
+
+    assert journal.claim(hooks, FOR_EVER, [first]) is None
+    assert claimed(journal, hooks).run_id == second
+
+
 def test_a_hook_that_may_not_start_holds_up_no_other(journal: Journal) -> None:
     hooks = {"/hello": Terms(concurrency=1), "/deploy": PLAIN}
     made(journal)
@@ -1572,6 +1585,101 @@ def test_a_sender_is_told_that_the_hook_of_its_run_is_gone(journal: Journal) -> 
     assert waiting.result == known(journal, run_id)
 
 
+# --- telling of failures
+
+
+FAILURES: Mapping[str, Callable[[Journal, Claim], object]] = {
+    "failed": lambda journal, claim: journal.settle(claim, FAILED),
+    "interrupted": lambda journal, claim: journal.interrupt(claim, rerun=False),
+    "lapsed": lambda journal, claim: (journal.renew([claim], 0), nothing_due(journal, NO_RERUN)),
+    "recovered": lambda journal, claim: journal.recover(NO_RERUN),
+    "lost": lambda journal, claim: (journal.renew([claim], 0), journal.fail_lost({})),
+}
+
+
+@pytest.mark.parametrize("fail", FAILURES.values(), ids=FAILURES)
+def test_a_run_that_failed_for_good_is_yet_to_be_told_of(
+    store: Store, fail: Callable[[Journal, Claim], object]
+) -> None:
+    journal = store.open()
+    run_id = made(journal)
+
+    fail(journal, claimed(journal, NO_RERUN))
+
+    assert known(journal, run_id).state is State.FAILED
+    assert journal.untold() == [run_id]
+    assert store.open().untold() == [run_id]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda journal, claim: journal.settle(claim, DONE),
+        lambda journal, claim: journal.settle(claim, FAILED, again_in=FOR_EVER),
+        lambda journal, claim: journal.interrupt(claim, rerun=True),
+        lambda journal, claim: journal.cancel(claim.run_id),
+    ],
+    ids=["succeeded", "tried again", "run again", "cancelled"],
+)
+def test_of_a_run_that_did_not_fail_for_good_nobody_is_told(
+    journal: Journal, end: Callable[[Journal, Claim], object]
+) -> None:
+    made(journal)
+
+    end(journal, claimed(journal))
+
+    assert journal.untold() == []
+
+
+def failed_run(journal: Journal) -> str:
+    """A run that failed for good."""
+    run_id = made(journal)
+    journal.settle(claimed(journal), FAILED)
+    return run_id
+
+
+def test_a_failure_is_told_of_by_a_run_and_once(store: Store) -> None:
+    journal = store.open()
+    run_id = failed_run(journal)
+
+    told = journal.tell(run_id, replace(DEPLOY, replaces=run_id))
+
+    assert (journal.untold(), journal.tell(run_id, DEPLOY)) == ([], "")
+    journal = store.open()
+    assert journal.untold() == []
+    assert journal.unfinished() == [told]
+    assert claimed(journal).new == replace(DEPLOY, replaces=run_id)
+
+
+def test_a_failure_of_which_nobody_wants_to_know_is_told_of_all_the_same(
+    journal: Journal,
+) -> None:
+    run_id = failed_run(journal)
+
+    assert journal.tell(run_id, None) == ""
+
+    assert (journal.untold(), journal.unfinished()) == ([], [])
+
+
+def test_of_what_has_not_failed_nobody_can_tell(journal: Journal) -> None:
+    run_id = made(journal)
+
+    assert journal.tell(run_id, DEPLOY) == ""
+    assert journal.tell("k3x9", DEPLOY) == ""
+
+    assert journal.unfinished() == [run_id]
+
+
+def test_20_threads_that_tell_of_a_failure_at_once_tell_of_it_once(journal: Journal) -> None:
+    run_id = failed_run(journal)
+
+    with ThreadPoolExecutor(20) as pool:
+        told = list(pool.map(lambda _: journal.tell(run_id, DEPLOY), range(20)))
+
+    assert [one for one in told if one] == journal.unfinished()
+    assert len(journal.unfinished()) == 1
+
+
 # --- prune
 
 
@@ -1874,6 +1982,8 @@ def test_a_closed_journal_is_unavailable(journal: Journal) -> None:
         journal.unfinished,
         lambda: journal.recover(HOOKS),
         lambda: journal.fail_lost(HOOKS),
+        journal.untold,
+        lambda: journal.tell(run_id, DEPLOY),
         lambda: journal.prune(HOOKS, 1),
         lambda: journal.await_due(FOR_EVER),
         lambda: journal.await_end(run_id, FOR_EVER),

@@ -511,11 +511,12 @@ class Witness:
     def record(self, *, named: bool = False) -> None:
         self.ids.append(self.do(lambda: made(self.journal, NAMED if named else HELLO)))
 
-    def known(self, journal: SqliteJournal) -> tuple[list[Run | None], list[str]]:
-        """All that was acknowledged, and all that the journal would still run."""
-        return [journal.run(run_id) for run_id in self.ids], journal.unfinished()
+    def known(self, journal: SqliteJournal) -> tuple[list[Run | None], list[str], list[str]]:
+        """All that was acknowledged, all that would still be run, and be told of."""
+        runs = [journal.run(run_id) for run_id in self.ids]
+        return runs, journal.unfinished(), journal.untold()
 
-    def left_by_a_crash(self) -> tuple[list[Run | None], list[str]]:
+    def left_by_a_crash(self) -> tuple[list[Run | None], list[str], list[str]]:
         """What a process would find that began now, after this one was killed."""
         copy = self.folder.with_name("copy")
         shutil.copytree(self.folder, copy)
@@ -561,8 +562,11 @@ def live_a_whole_life(witness: Witness) -> None:
     assert do(lambda: journal.prune(KEPT_NOT, 1)) == 1
     witness.record(named=True)
     assert do(lambda: journal.fail_lost({})) == 1
-    assert do(lambda: journal.recover(HOOKS)) == (0, 0)
-    assert journal.unfinished() == []
+    witness.ids.append(do(lambda: journal.tell(witness.ids[-1], HELLO)))
+    assert journal.untold() == []
+    do(lambda: claimed(journal))
+    assert do(lambda: journal.recover(HOOKS)) == (1, 0)
+    assert journal.unfinished() == witness.ids[-1:]
 
 
 @pytest.mark.parametrize("rolls_back", [False, True])
