@@ -6,6 +6,7 @@ nothing else is.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -126,6 +127,8 @@ class _Program:
         ).start()
         threading.Thread(target=self._reload_when_asked, name="reload", daemon=True).start()
         self._say_hello(recovered, lost)
+        gc.freeze()
+        gc.enable()
         self._loop()
         stopper.join()  # it may be about to wake the loop, whose descriptor close() gives away
         self.server.close()
