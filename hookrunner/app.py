@@ -12,7 +12,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -136,7 +136,7 @@ class _Program:
         self.journal.close()
         self.log.info("stopped")
 
-    def _say_hello(self, recovered: int, lost: int) -> None:
+    def _say_hello(self, recovered: int, lost: Sequence[str]) -> None:
         on = sum(not hook.missing for hook in self.config.hooks.values())
         self.log.info(
             f"hookrunner {VERSION} listens on {self.server.address} with {_count(on, 'hook')}"
@@ -197,17 +197,17 @@ class _Program:
             lost = self.journal.fail_lost(known(config))
         except JournalUnavailable as error:
             self.log.error(f"the journal is unavailable: {error}")
-            lost = 0
+            lost = []
         self.journal.wake_workers()
         on = sum(not hook.missing for hook in config.hooks.values())
         self.log.info(f"hooks.yaml was reloaded: {_count(on, 'hook')}")
         self._warn(lost)
 
-    def _warn(self, lost: int) -> None:
+    def _warn(self, lost: Sequence[str]) -> None:
         for line in switched_off(self.config, on_dyno=self.settings.on_dyno):
             self.log.warning(line)
-        if lost:
-            self.log.warning(f"{_count(lost, 'queued run')} failed: the path left hooks.yaml")
+        for ids in _lines(lost):
+            self.log.warning(f"failed, for their path has left hooks.yaml: {ids}")
 
     def _loop(self) -> None:
         """Serve until all is said."""
@@ -254,8 +254,7 @@ class _Program:
         except JournalUnavailable as error:
             self.log.error(f"the journal is unavailable: {error}")
             return
-        for first in range(0, len(lost), 100):
-            ids = " ".join(lost[first : first + 100])
+        for ids in _lines(lost):
             self.log.error(f"acknowledged, and lost with this dyno's disk: {ids}")
 
     def _join(self, until: float) -> bool:
@@ -303,6 +302,11 @@ def networks(text: str) -> Networks:
     if text.strip() == "*":
         text = "0.0.0.0/0,::/0"
     return tuple(ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
+
+
+def _lines(ids: Sequence[str]) -> list[str]:
+    """Ids of runs, as many in a line as the log takes."""
+    return [" ".join(ids[first : first + 100]) for first in range(0, len(ids), 100)]
 
 
 def _count(number: int, noun: str, several: str = "") -> str:

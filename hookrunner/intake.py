@@ -14,7 +14,7 @@ import hashlib
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from urllib.parse import parse_qsl, urlencode
@@ -32,6 +32,7 @@ from hookrunner.model import (
     Json,
     Misfit,
     NewRun,
+    Recorded,
     Refused,
     State,
     Verified,
@@ -59,10 +60,21 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """A delivery that was believed, understood and fits: what a run is to be made of."""
+
+    hook: Hook
+    new: NewRun
+
+
+@dataclass(frozen=True, slots=True)
 class Ignored:
     """A delivery that the hook's `when` has no interest in; it makes no run."""
 
     hook: Hook
+
+
+Then = Callable[[Callable[[], Accepted]], None]
 
 
 class Intake:
@@ -74,8 +86,8 @@ class Intake:
         self.log = log
         self.stopping = False
 
-    def accept(self, delivery: Delivery) -> Accepted | Ignored:
-        """Record a run for the delivery, or raise Refused."""
+    def judge(self, delivery: Delivery) -> Judged | Ignored:
+        """What a run is to be made of, or Ignored; raises Refused."""
         hook, params = find_hook(delivery, self.config.hooks)
         self._admit(hook, delivery)
         verified = authenticate(hook.auth, delivery, time.time())
@@ -84,7 +96,21 @@ class Intake:
             self.log.info(f"ignored {delivery.method} {hook.path}: 'when' is not met")
             return Ignored(hook)
         check(hook, delivery, params, parsed)
-        return self._record(hook, new_run(hook, delivery, params, verified, parsed.value))
+        return Judged(hook, new_run(hook, delivery, params, verified, parsed.value))
+
+    def record(self, judged: Judged, then: Then, *, waits: bool) -> None:
+        """Have the run recorded. `waits`: the sender is told nothing before it has ended.
+
+        `then` is called by a thread of the journal's, with a function that returns the
+        Accepted, or raises Refused.
+        """
+        hook, new = judged.hook, judged.new
+        self.journal.record_soon(
+            new,
+            hook.terms,
+            lambda recorded: then(lambda: self._accepted(hook, new, recorded)),
+            waits=waits,
+        )
 
     def replay(self, run_id: str) -> Accepted:
         """Record a run that does an earlier one again, under today's hook; or raise Refused.
@@ -106,7 +132,11 @@ class Intake:
         )
         self._admit(hook, delivery)
         check(hook, delivery, new.params, parse(hook, delivery))
-        return self._record(hook, replace(new, replaces=run_id, dedupe_key=""))
+        new = replace(new, replaces=run_id, dedupe_key="")
+        try:
+            return self._accepted(hook, new, self.journal.record(new, hook.terms))
+        except (Full, JournalUnavailable) as error:
+            return self._accepted(hook, new, error)
 
     def cancel(self, run_id: str) -> State:
         """End a run; the state it was in. Raises Refused(404 or 409)."""
@@ -141,17 +171,16 @@ class Intake:
         if len(delivery.body) > hook.max_body:
             raise Refused(413, f"the body is larger than {units.show_size(hook.max_body)}")
 
-    def _record(self, hook: Hook, new: NewRun) -> Accepted:
-        try:
-            recorded = self.journal.record(new, hook.terms)
-        except JournalUnavailable as error:
-            raise unavailable(error) from None
-        except Full as error:
-            after = {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
-            status = 429 if error.rate else 503
-            raise Refused(
-                status, "too much at once; try again later", str(error), headers=after
-            ) from None
+    def _accepted(
+        self, hook: Hook, new: NewRun, recorded: Recorded | Full | JournalUnavailable
+    ) -> Accepted:
+        """What the journal's word means for the sender. Raises Refused."""
+        if isinstance(recorded, JournalUnavailable):
+            raise unavailable(recorded)
+        if isinstance(recorded, Full):
+            after = {"Retry-After": str(max(1, math.ceil(recorded.retry_after)))}
+            status = 429 if recorded.rate else 503
+            raise Refused(status, "too much at once; try again later", str(recorded), headers=after)
         what = "is joined by a repeat" if recorded.joined else "accepted"
         again = f", to do {new.replaces} again" if new.replaces else ""
         self.log.info(

@@ -292,7 +292,8 @@ class Claim:
     """An attempt's lease on a run, with everything needed to make the attempt.
 
     `failures` are the attempts that failed before this one, `interruptions` those that a
-    crash or a stop of ours cut off, which are not charged.
+    crash or a stop of ours cut off, which are not charged. `asked_at` is when the lease
+    began at the earliest, on this machine's monotonic clock.
     """
 
     run_id: str
@@ -301,6 +302,7 @@ class Claim:
     new: NewRun
     failures: int = 0
     interruptions: int = 0
+    asked_at: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

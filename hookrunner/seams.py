@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from hookrunner.model import Claim, NewRun, Outcome, Recorded, Run, State, Terms
+from hookrunner.model import (
+    Claim,
+    Full,
+    JournalUnavailable,
+    NewRun,
+    Outcome,
+    Recorded,
+    Run,
+    State,
+    Terms,
+)
 
 
 class Journal(Protocol):
@@ -27,13 +37,37 @@ class Journal(Protocol):
         Raises Full if the hook's rate or queue has no room.
         """
 
+    def record_soon(
+        self,
+        new: NewRun,
+        terms: Terms,
+        then: Callable[[Recorded | Full | JournalUnavailable], None],
+        *,
+        waits: bool = False,
+    ) -> None:
+        """The same, without waiting for it; `then` is told by a thread of the journal's.
+
+        It is called once all is committed, and must be quick: the next commit waits for it.
+        What is recorded for a sender who `waits` may be lost with the machine (not with
+        the process) until its attempt is settled, or `sync_soon` has told so.
+        """
+
+    def sync_soon(self, then: Callable[[JournalUnavailable | None], None]) -> None:
+        """Make sure of all that has been recorded, before a sender who waited is told 202."""
+
     def claim(
-        self, hooks: Mapping[str, Terms], lease: float, mine: Collection[str] = ()
+        self,
+        hooks: Mapping[str, Terms],
+        lease: float,
+        mine: Collection[str] = (),
+        *,
+        wait: float = 0.0,
     ) -> Claim | None:
         """Take a run of these hooks that is due, for `lease` seconds; None if none is.
 
         The hook with the fewest attempts under way goes first. `mine` are runs that this
-        process still runs: it never claims one of them, whatever its lease says.
+        process still runs: it never claims one of them, whatever its lease says. If none
+        is due, one that comes due within `wait` seconds is taken as soon as it does.
         """
 
     def renew(self, claims: Collection[Claim], lease: float) -> set[str]:
@@ -67,14 +101,14 @@ class Journal(Protocol):
     def unfinished(self) -> list[str]:
         """The ids of all runs that are queued or running, in their order."""
 
-    def recover(self, hooks: Mapping[str, Terms]) -> tuple[int, int]:
+    def recover(self, hooks: Mapping[str, Terms]) -> tuple[int, list[str]]:
         """Make due what a dead process left running, and fail what belongs to no hook.
 
-        Returns how many of each. To be called before the first claim.
+        Returns how many, and the ids of the lost. To be called before the first claim.
         """
 
-    def fail_lost(self, hooks: Mapping[str, Terms]) -> int:
-        """Fail what belongs to no hook, after hooks.yaml has changed; return how many."""
+    def fail_lost(self, hooks: Mapping[str, Terms]) -> list[str]:
+        """Fail what belongs to no hook, after hooks.yaml has changed; the ids of the runs."""
 
     def untold(self) -> list[str]:
         """The runs that have failed for good, and of which nobody has been told yet."""
@@ -88,17 +122,20 @@ class Journal(Protocol):
     def prune(self, hooks: Mapping[str, Terms], most: int) -> int:
         """Forget runs that ended longer ago than their hook keeps them; `most` at a time."""
 
-    def await_due(self, timeout: float) -> None:
-        """Sleep until a run may be due, or `timeout` seconds."""
+    def watch(self, run_id: str, then: Callable[[], None]) -> None:
+        """Call it, once, when an attempt of the run has ended; at once if the run has.
 
-    def await_end(self, run_id: str, timeout: float) -> Run | None:
-        """Sleep until an attempt of the run has ended, or `timeout` seconds; how it is then."""
+        Any thread may be the one that calls, this one too.
+        """
 
-    def wake_workers(self) -> None:
-        """End every `await_due` now."""
+    def unwatch(self, run_id: str, then: Callable[[], None]) -> None:
+        """Do not call it any more; it may be about to be called already."""
+
+    def wake_workers(self, *, for_good: bool = False) -> None:
+        """Let every `claim` that waits go; `for_good`: no run is claimed ever after."""
 
     def wake_senders(self) -> None:
-        """End every `await_end` now; what has not ended by then is told as it stands."""
+        """Call whoever watches a run, now, whether it has ended or not."""
 
     def close(self) -> None:
         """Finish what was asked for and let go of the file."""

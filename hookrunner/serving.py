@@ -13,7 +13,12 @@ import logging
 import re
 import resource
 import socket
+import threading
 import time
+from collections import deque
+from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
 from typing import Any
 
 from waitress import wasyncore
@@ -21,12 +26,12 @@ from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask, ThreadedTaskDispatcher
+from waitress.task import ErrorTask, Task, ThreadedTaskDispatcher, WSGITask
 
 from hookrunner.log import Log
 from hookrunner.model import Refused, Trouble
 from hookrunner.units import show_size
-from hookrunner.web import Web, problem
+from hookrunner.web import LATER, Answer, Web, problem, status_line
 
 MOST_CONNECTIONS = 1500
 MOST_DESCRIPTORS = 4096
@@ -40,6 +45,13 @@ IDLE_SECONDS = 120.0
 CROWDED = MOST_CONNECTIONS * 3 // 4
 IDLE_SECONDS_IN_A_CROWD = 5.0
 """With so many connections, one that has nothing to say makes room sooner."""
+
+QUICK_BODY = 64 * 1024
+"""Bytes of a body with which the loop deals itself."""
+
+SLOW, SLOW_FOR, MOST_SLOW = 0.02, 60.0, 1000
+"""Seconds of processor time after which a path is a thread's business, for how long, and of
+how many paths that is remembered (a path may be a stranger's invention)."""
 
 TOO_BLANK = re.compile(rb"[ \t]{32}")
 MOST_HEADER = 32 * 1024
@@ -72,7 +84,7 @@ class Server:
 
     def turn(self, seconds: float) -> None:
         """Read and write what is there to be, or wait at most so long for something."""
-        wasyncore.loop(timeout=seconds, use_poll=True, map=self._waitress._map, count=1)
+        self._waitress.turn(seconds)
 
     def wake(self) -> None:
         """End a `turn` that waits; from any thread."""
@@ -107,6 +119,10 @@ def listen(host: str, port: int) -> socket.socket:
                 f"or PORT={port + 1} make run; or stop the program that has it"
             ) from None
         raise Trouble(f"cannot listen on {host}:{port}: {error.strerror}") from None
+
+
+def _is_page(request: HTTPRequestParser) -> bool:
+    return bool(request.path.startswith("/-/"))
 
 
 class _Parser(HTTPRequestParser):  # type: ignore[misc]
@@ -144,11 +160,62 @@ class _ProblemTask(ErrorTask):  # type: ignore[misc]
         self.write(answer.body)
 
 
+class _Call(WSGITask):  # type: ignore[misc]
+    """A request before the application, which answers it now or later (`web.Later`)."""
+
+    held = False
+
+    def begin(self) -> None:
+        """Ask the application."""
+        environ = self.get_environment()
+        environ[LATER] = self
+        said: list[Any] = []
+        body = b"".join(self.channel.server.application(environ, lambda *all_: said.extend(all_)))
+        if not self.held:
+            status, headers = said[:2]
+            self.answer(Answer(int(status[:3]), body, dict(headers)))
+
+    def hold(self) -> None:
+        self.held = True
+
+    def soon(self, then: Callable[[], None]) -> None:
+        self.channel.server.soon(then)
+
+    def after(self, seconds: float, then: Callable[[], None]) -> Callable[[], None]:
+        return self.channel.server.after(seconds, then)  # type: ignore[no-any-return]
+
+    def answer(self, answer: Answer) -> None:
+        self.channel.answer = answer
+        self.channel.server.soon(self.channel.service)
+
+
+class _Answering(Task):  # type: ignore[misc]
+    """How an answer is sent that the application has given to a `_Call`."""
+
+    complete = True
+
+    def execute(self) -> None:
+        answer = self.channel.take_answer()
+        self.status = status_line(answer.status)
+        for name, value in answer.headers.items():
+            if "\n" in name + value or "\r" in name + value:
+                raise ValueError("a header of an answer holds a line break")
+            if name.lower() == "content-length":
+                self.content_length = int(value)  # of a HEAD's body, which is not sent
+            else:
+                self.response_headers.append((name, value))
+        if self.content_length is None:
+            self.content_length = len(answer.body)
+        silent = self.request.command == "HEAD" or not self.has_body
+        self.write(b"" if silent else answer.body)
+
+
 class _Channel(HTTPChannel):  # type: ignore[misc]
     """A connection that knows since when a request has been on its way."""
 
     parser_class = _Parser
     error_task_class = _ProblemTask
+    answer: Answer | None = None
 
     def __init__(self, *args: Any, **named: Any) -> None:
         self.begun = time.monotonic()
@@ -163,6 +230,30 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         elif self.request is not None and self.request is not before and self.served:
             self.begun = time.monotonic()
         return bool(result)
+
+    def service(self) -> None:
+        """Take the first request a step further: to the application, or its answer back."""
+        request = self.requests[0]
+        if self.answer:
+            self.task_class = _Answering
+            super().service()
+        elif request.error or _is_page(request):
+            self.task_class = WSGITask
+            super().service()
+        else:
+            began = time.thread_time()
+            _Call(self, request).begin()
+            self.server.note(request.path, time.thread_time() - began)
+
+    def take_answer(self) -> Answer:
+        """The answer to the first request; the next may have its own as soon as it is sent."""
+        answer, self.answer = self.answer, None
+        return answer or self.server.application.fault(RuntimeError("there is no answer"))
+
+    def _flush_outbufs_below_high_watermark(self) -> None:
+        # It waits for the loop to send, and the loop must not wait for itself.
+        if threading.get_ident() != self.server.loop_thread:
+            super()._flush_outbufs_below_high_watermark()
 
     def overdue(self, now: float, idle: float) -> bool:
         """True if a request, the first or the next, has been on its way for too long.
@@ -189,6 +280,79 @@ class _Waitress(TcpWSGIServer):  # type: ignore[misc]
 
     channel_class = _Channel
     log: Log
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        self.loop_thread = 0
+        self._todo: deque[Callable[[], None]] = deque()
+        self._timers: list[tuple[float, int, list[Callable[[], None]]]] = []
+        self._numbers = count()
+        self._asleep = False
+        self._slow: dict[str, float] = {}
+        super().__init__(*args, **named)
+
+    def turn(self, seconds: float) -> None:
+        """Read, write and do what there is to do, or wait at most so long for something."""
+        self.loop_thread = threading.get_ident()
+        # Set before anything is looked at: what changes from here on pulls the trigger.
+        self._asleep = True
+        if self._todo:
+            seconds = 0
+        elif self._timers:
+            seconds = min(seconds, max(self._timers[0][0] - time.monotonic(), 0))
+        wasyncore.loop(timeout=seconds, use_poll=True, map=self._map, count=1)
+        self._asleep = False
+        for _ in range(len(self._todo)):
+            self._todo.popleft()()
+        while self._timers and self._timers[0][0] <= time.monotonic():
+            _, _, calls = heappop(self._timers)
+            for call in calls:
+                call()
+
+    def soon(self, then: Callable[[], None]) -> None:
+        """Have it called by the loop; from any thread."""
+        self._todo.append(then)
+        self.pull_trigger()
+
+    def after(self, seconds: float, then: Callable[[], None]) -> Callable[[], None]:
+        """Have it called by the loop in so many seconds, unless what is returned is, before."""
+        calls = [then]
+        heappush(self._timers, (time.monotonic() + seconds, next(self._numbers), calls))
+        return calls.clear
+
+    def pull_trigger(self) -> None:
+        """Wake the loop, if it sleeps."""
+        if self._asleep:
+            self._asleep = False
+            super().pull_trigger()
+
+    def add_task(self, channel: _Channel) -> None:
+        """Have a request served: by the loop itself if that takes no time, or by a thread.
+
+        To change threads costs more than most deliveries do. What takes long would hold up
+        everybody: large bodies, pages, and what a hook has shown to be slow with.
+        """
+        if self._is_quick(channel.requests[0]):
+            self._todo.append(channel.service)
+        else:
+            super().add_task(channel)
+
+    def _is_quick(self, request: HTTPRequestParser) -> bool:
+        if request.error:
+            return True
+        size = len(request.body_rcv) if request.body_rcv else 0
+        return size <= QUICK_BODY and not _is_page(request) and not self._is_slow(request.path)
+
+    def note(self, path: str, seconds: float) -> None:
+        """Remember a path whose delivery took that much of the processor's time, if it was long."""
+        if seconds > SLOW and len(self._slow) < MOST_SLOW:
+            self._slow[path] = time.monotonic() + SLOW_FOR
+
+    def _is_slow(self, path: str) -> bool:
+        until = self._slow.get(path)
+        if until is not None and until < time.monotonic():
+            del self._slow[path]
+            return False
+        return until is not None
 
     def maintenance(self, now: float) -> None:
         super().maintenance(now)

@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import bottle
 
 from hookrunner import pages
 from hookrunner.auth import authenticate
 from hookrunner.auth.credential import Bearer
-from hookrunner.intake import SOON, Accepted, Intake, unavailable
+from hookrunner.intake import SOON, Accepted, Ignored, Intake, Judged, unavailable
 from hookrunner.log import Log, place_of
 from hookrunner.model import (
     ENDED,
@@ -38,6 +38,7 @@ from hookrunner.model import (
 )
 from hookrunner.seams import Journal
 
+T = TypeVar("T")
 Environ = dict[str, Any]
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
@@ -64,6 +65,30 @@ class Answer:
     status: int
     body: bytes
     headers: Mapping[str, str]
+
+
+class Later(Protocol):
+    """What the server gives a request beside PEP 3333, so that nobody need sleep to answer it.
+
+    It stands in the environment as LATER. What a request asks for here is done on the
+    server's own thread, one thing after another.
+    """
+
+    def hold(self) -> None:
+        """Send nothing of what the application returns; `answer` will be called."""
+
+    def soon(self, then: Callable[[], None]) -> None:
+        """Call it on the server's thread; from any thread."""
+
+    def after(self, seconds: float, then: Callable[[], None]) -> Callable[[], None]:
+        """Call it there in so many seconds, unless what is returned is called before."""
+
+    def answer(self, answer: Answer) -> None:
+        """Send the answer, in place of what the application returned."""
+
+
+LATER = "hookrunner.later"
+"""The environment's key of a Later."""
 
 
 class Web:
@@ -99,10 +124,14 @@ class Web:
         try:
             return self.app(environ, start_response)  # type: ignore[no-any-return]
         except Exception as error:
-            self.log.error(f"bug: {place_of(error)}; please report it")
-            answer = problem(Refused(500, "an error of the server; it has been logged"))
-            start_response(_status(answer.status), list(answer.headers.items()))
+            answer = self.fault(error)
+            start_response(status_line(answer.status), list(answer.headers.items()))
             return [answer.body]
+
+    def fault(self, error: Exception) -> Answer:
+        """What a sender is told of a bug of ours, after it has been logged."""
+        self.log.error(f"bug: {place_of(error)}; please report it")
+        return problem(Refused(500, "an error of the server; it has been logged"))
 
     def _routes(self) -> Any:
         app = bottle.Bottle()
@@ -114,14 +143,17 @@ class Web:
         app.route("<path:re:(?s:.*)>", "ANY", self._answering(self.deliver))
         return app
 
-    def _answering(self, page: Callable[..., Answer]) -> Callable[..., Any]:
+    def _answering(self, page: Callable[..., Answer | None]) -> Callable[..., Any]:
         def answer(**named: str) -> Any:
             environ = bottle.request.environ
             try:
                 given = page(environ, **named)
             except Refused as refused:
-                self._log_refusal(environ, refused)
+                self.log_refusal(environ, refused)
                 given = problem(refused)
+            if given is None:
+                environ[LATER].hold()
+                return b""
             return bottle.HTTPResponse(given.body, given.status, dict(given.headers))
 
         return answer
@@ -160,41 +192,27 @@ class Web:
         scheme = Bearer((token.encode("utf-8", "surrogateescape"),))
         authenticate((scheme,), read_delivery(environ, self.trusted), time.time())
 
-    def deliver(self, environ: Environ, path: str) -> Answer:
-        """A delivery to a hook, or the landing page."""
+    def deliver(self, environ: Environ, path: str) -> Answer | None:
+        """A delivery to a hook, or the landing page. None if the answer comes later."""
         delivery = read_delivery(environ, self.trusted)
         if delivery.path.startswith("/-/") or delivery.path == "/-":
             raise _no_page(delivery.path)
         if delivery.path == "/" and "/" not in self.intake.config.hooks:
             return _landing(delivery)
-        accepted = self.intake.accept(delivery)
-        if not isinstance(accepted, Accepted):
+        judged = self.intake.judge(delivery)
+        if isinstance(judged, Ignored):
             return _json(200, {"status": "ignored"})
-        wait = _wait(accepted.hook, preferences(delivery.headers.get("prefer", "")))
-        run = self._await(accepted.run_id, wait.seconds)
-        answer = self._doomed(run) or told(accepted, run)
-        extra = {"Hook-Run": accepted.run_id, **wait.applied}
-        return Answer(answer.status, answer.body, {**answer.headers, **extra})
+        wait = _wait(judged.hook, preferences(delivery.headers.get("prefer", "")))
+        _Sender(self, environ, wait).record(judged)
+        return None
 
-    def _await(self, run_id: str, wait: float) -> Run | None:
-        """How the run stands after at most `wait` seconds; None if nobody waited."""
-        if not wait or not self.waiters.acquire(blocking=False):
-            return None
-        try:
-            return self.journal.await_end(run_id, wait)
-        except JournalUnavailable as error:
-            self.log.error(f"the journal is unavailable: {error}")
-            return None  # it is recorded all the same: 202 is the truth
-        finally:
-            self.waiters.release()
-
-    def _doomed(self, run: Run | None) -> Answer | None:
+    def doomed(self, run: Run | None) -> Answer | None:
         """503 for a sender who waited, where its run ends with this process and its disk."""
         if self.durable or not self.intake.stopping or run is None or run.state in ENDED:
             return None
         return problem(Refused(503, "stopping; send it again soon", headers=SOON))
 
-    def _log_refusal(self, environ: Environ, refused: Refused) -> None:
+    def log_refusal(self, environ: Environ, refused: Refused) -> None:
         method, path = environ.get("REQUEST_METHOD", "")[:20], _raw_path(environ)
         address = client_address(environ, self.trusted)
         self.log.info(
@@ -203,6 +221,89 @@ class Web:
             path=path[:200],
             address=address,
         )
+
+
+class _Sender:
+    """Who has sent a delivery, from its recording to its answer."""
+
+    def __init__(self, web: Web, environ: Environ, wait: _Wait) -> None:
+        self.web = web
+        self.environ = environ
+        self.wait = wait
+        self.waits = wait.seconds > 0 and web.waiters.acquire(blocking=False)
+        self.later: Later = environ[LATER]
+        self.accepted: Accepted | None = None
+        self.stop_timer: Callable[[], None] | None = None
+
+    def record(self, judged: Judged) -> None:
+        """Have the delivery recorded; what follows happens on the server's thread."""
+        self.web.intake.record(judged, self._on_loop(self._recorded), waits=self.waits)
+
+    def _recorded(self, accepted: Callable[[], Accepted]) -> None:
+        self.accepted = accepted()
+        if not self.waits:
+            self._tell(None)
+            return
+        self.stop_timer = self.later.after(self.wait.seconds, self._end_wait)
+        try:
+            self.web.journal.watch(self.accepted.run_id, self._called)
+        except JournalUnavailable:
+            self._end_wait()
+
+    def _called(self) -> None:
+        self.later.soon(self._end_wait)
+
+    def _end_wait(self) -> None:
+        """An attempt has ended, or the time to wait; whichever comes first counts."""
+        if self.stop_timer and self.accepted:
+            self.stop_timer()
+            self.stop_timer = None
+            self.web.journal.unwatch(self.accepted.run_id, self._called)
+            self._on_loop(self._ended)(self._run())
+
+    def _run(self) -> Run | None:
+        try:
+            return self.web.journal.run(self.accepted.run_id) if self.accepted else None
+        except JournalUnavailable as error:
+            self.web.log.error(f"the journal is unavailable: {error}")
+            return None
+
+    def _ended(self, run: Run | None) -> None:
+        if run and run.state in ENDED:
+            self._tell(run)
+        else:
+            # 202 is a promise, and what was recorded for who waits may not be synced yet.
+            self.web.journal.sync_soon(self._on_loop(lambda error: self._synced(run, error)))
+
+    def _synced(self, run: Run | None, error: JournalUnavailable | None) -> None:
+        if error:
+            raise unavailable(error)
+        self._tell(run)
+
+    def _tell(self, run: Run | None) -> None:
+        if self.accepted:
+            answer = self.web.doomed(run) or told(self.accepted, run)
+            extra = {"Hook-Run": self.accepted.run_id, **self.wait.applied}
+            self._answer(Answer(answer.status, answer.body, {**answer.headers, **extra}))
+
+    def _answer(self, answer: Answer) -> None:
+        if self.waits:
+            self.web.waiters.release()
+        self.later.answer(answer)
+
+    def _on_loop(self, step: Callable[[T], None]) -> Callable[[T], None]:
+        """The step as one that any thread may ask for; what it raises becomes the answer."""
+
+        def guarded(given: T) -> None:
+            try:
+                step(given)
+            except Refused as refused:
+                self.web.log_refusal(self.environ, refused)
+                self._answer(problem(refused))
+            except Exception as error:
+                self._answer(self.web.fault(error))
+
+        return lambda given: self.later.soon(lambda: guarded(given))
 
 
 def read_delivery(environ: Environ, trusted: Networks) -> Delivery:
@@ -386,7 +487,7 @@ def _json(status: int, said: Json, **headers: str) -> Answer:
     return Answer(status, body, {"Content-Type": "application/json", **headers})
 
 
-def _status(status: int) -> str:
+def status_line(status: int) -> str:
     return f"{status} {HTTPStatus(status).phrase}"
 
 

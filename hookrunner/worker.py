@@ -42,7 +42,7 @@ from hookrunner.seams import Journal, Launcher, Start
 from hookrunner.units import show_duration
 
 IDLE = 5.0
-"""Seconds between two looks at the journal when nobody calls."""
+"""Seconds that a worker waits for a run before it looks whether hooks.yaml has changed."""
 
 BEAT = 1.0
 """Seconds between two rounds of the keeper; shorter where the lease is."""
@@ -118,7 +118,7 @@ class Workers:
     def stop_claiming(self) -> None:
         """Finish what runs and claim nothing more."""
         self.stopping.set()
-        self.journal.wake_workers()
+        self.journal.wake_workers(for_good=True)
 
     def join(self, timeout: float) -> bool:
         """Wait for the last attempt to be settled, `timeout` seconds at most; True if it is."""
@@ -137,11 +137,10 @@ class Workers:
     def _work(self) -> None:
         while not self.stopping.is_set():
             try:
-                claim, asked = self._claim()
-                if claim is None:
-                    self.journal.await_due(IDLE)
-                else:
-                    self._attempt(claim, asked)
+                hooks = served(self.config)
+                claim = self.journal.claim(hooks, self.lease, self.attempts, wait=IDLE)
+                if claim:
+                    self._attempt(claim)
             except JournalUnavailable as error:
                 self.log.error(f"the journal is unavailable: {error}; trying again")
                 self.stopping.wait(1.0)
@@ -149,16 +148,9 @@ class Workers:
                 self.log.error(f"bug: {place_of(error)}; please report it")
                 self.stopping.wait(1.0)
 
-    def _claim(self) -> tuple[Claim | None, float]:
-        """A claim, and when it was asked for: its lease counts from before it was given."""
+    def _attempt(self, claim: Claim) -> None:
         with self.lock:
-            mine = list(self.attempts)
-        asked = time.monotonic()
-        return self.journal.claim(served(self.config), self.lease, mine), asked
-
-    def _attempt(self, claim: Claim, asked: float) -> None:
-        with self.lock:
-            self.attempts[claim.run_id] = _Attempt(claim, asked)
+            self.attempts[claim.run_id] = _Attempt(claim, time.monotonic())
         try:
             if claim.attempt > 1:
                 self._say(claim, f"attempt {claim.attempt} begins")
@@ -167,17 +159,17 @@ class Workers:
             if hook is None:
                 outcome = Outcome(State.FAILED, Why.LOST_HOOK, detail="its path left hooks.yaml")
             else:
-                outcome = self._run(claim, hook, config, asked)
+                outcome = self._run(claim, hook, config)
             self._settle(claim, hook, outcome)
         finally:
             with self.lock:
                 del self.attempts[claim.run_id]
 
-    def _run(self, claim: Claim, hook: Hook, config: Config, asked: float) -> Outcome:
+    def _run(self, claim: Claim, hook: Hook, config: Config) -> Outcome:
         folder = self.folder / f"{claim.run_id}.{claim.attempt}"
         listener = self.log.script(claim.run_id, claim.new.hook)
         try:
-            start = prepare(claim, hook, config, folder, ends(asked, self.lease))
+            start = prepare(claim, hook, config, folder, ends(claim.asked_at, self.lease))
             return self.launcher.run(start, listener.feed)
         except Refused as error:
             # It was taken in under another hooks.yaml, and today's cannot read it.

@@ -129,7 +129,7 @@ def test_a_queued_run_whose_path_left_hooks_yaml_fails_visibly(waiting: Project)
 
     waiting.hooks(HOOKS.replace("/later:", "/renamed:"))
     with waiting.serve() as server:
-        server.wait_for_line("1 queued run failed: the path left hooks.yaml")
+        server.wait_for_line(f"failed, for their path has left hooks.yaml: {run}")
         assert server.state(run)["why"] == "lost hook"
 
 

@@ -18,6 +18,7 @@ from hookrunner.log import Log
 from hookrunner.model import Delivery, JournalUnavailable, Misfit, NewRun, Refused, Terms
 from hookrunner.template import LONGEST
 from hookrunner.worker import known
+from tests.waiting import accept
 
 LEASE = 90.0
 
@@ -84,7 +85,7 @@ class Desk:
 
     def kept(self, delivery: Delivery) -> NewRun:
         """What the journal has of a delivery that was accepted."""
-        accepted = self.intake.accept(delivery)
+        accepted = accept(self.intake, delivery)
         assert isinstance(accepted, Accepted)
         new = self.recorded()
         assert new is not None
@@ -93,7 +94,7 @@ class Desk:
     def refusal(self, delivery: Delivery) -> Refused:
         """Why a delivery was refused; it made no run."""
         with pytest.raises(Refused) as caught:
-            self.intake.accept(delivery)
+            accept(self.intake, delivery)
         assert self.recorded() is None
         return caught.value
 
@@ -158,7 +159,7 @@ def test_a_delivery_that_is_believed_and_fits_is_recorded_whole(desk: Desk) -> N
 
 
 def test_the_answer_names_the_run_that_was_recorded(desk: Desk) -> None:
-    accepted = desk.intake.accept(post("/open"))
+    accepted = accept(desk.intake, post("/open"))
     assert isinstance(accepted, Accepted)
     claim = desk.journal.claim({"/open": Terms()}, LEASE)
     assert claim is not None
@@ -180,7 +181,7 @@ def test_the_names_in_a_path_are_kept(desk: Desk) -> None:
 
 
 def test_accepting_is_one_line_of_the_log(desk: Desk, pipe: tuple[int, int]) -> None:
-    accepted = desk.intake.accept(post("/open"))
+    accepted = accept(desk.intake, post("/open"))
     assert isinstance(accepted, Accepted)
     desk.log.close()
     line = f"{accepted.run_id} /open accepted from 192.0.2.1\n"
@@ -225,7 +226,7 @@ def test_a_stranger_does_not_learn_what_a_hook_is_interested_in(desk: Desk) -> N
 
 
 def test_what_is_of_no_interest_need_not_fit_the_schema(desk: Desk) -> None:
-    ignored = desk.intake.accept(signed("/choosy", b'{"kind": "ping"}'))
+    ignored = accept(desk.intake, signed("/choosy", b'{"kind": "ping"}'))
     assert ignored == Ignored(desk.config.hooks["/choosy"])
     assert desk.recorded() is None
 
@@ -298,7 +299,7 @@ def test_a_journal_that_cannot_record_is_a_503_and_no_2xx(desk: Desk) -> None:
     with pytest.raises(JournalUnavailable):
         desk.journal.record(a_run(), Terms())
     with pytest.raises(Refused) as caught:
-        desk.intake.accept(post("/open"))
+        accept(desk.intake, post("/open"))
     assert (caught.value.status, caught.value.told) == (503, "not recorded; try again soon")
     assert caught.value.why.startswith("the journal is unavailable: ")
     assert caught.value.headers == {"Retry-After": "10"}
@@ -367,8 +368,8 @@ def test_a_field_of_that_name_is_kept_where_it_is_no_credential(desk: Desk) -> N
 
 
 def test_no_credential_shows_in_the_log(desk: Desk, pipe: tuple[int, int]) -> None:
-    desk.intake.accept(post("/query", query="key=t0ken"))
-    desk.intake.accept(post("/header", headers={**JSON, "x-token": "t0ken"}))
+    accept(desk.intake, post("/query", query="key=t0ken"))
+    accept(desk.intake, post("/header", headers={**JSON, "x-token": "t0ken"}))
     desk.log.close()
     assert b"t0ken" not in os.read(pipe[0], 10_000)
 
@@ -443,7 +444,7 @@ def test_after_many_refusals_the_next_good_delivery_is_the_first_run(desk: Desk)
         assert desk.refusal(signed("/signed", body)).status in (400, 422)
     assert desk.refusal(post("/nothing")).status == 404
     assert desk.refusal(signed("/signed", b"a=1", "text/csv")).status == 415
-    desk.intake.accept(signed("/signed"))
+    accept(desk.intake, signed("/signed"))
     claim = desk.journal.claim(known(desk.config), LEASE)
     assert claim is not None
     assert claim.seq == 1
@@ -453,4 +454,4 @@ def test_a_reload_counts_from_the_next_delivery_on(desk: Desk, tmp_path: Path) -
     (tmp_path / "hooks.yaml").write_text("/other: {script: run.sh, auth: none}\n")
     desk.intake.config = load(tmp_path / "hooks.yaml", ENVIRON)
     assert desk.refusal(post("/open")).status == 404
-    assert isinstance(desk.intake.accept(post("/other")), Accepted)
+    assert isinstance(accept(desk.intake, post("/other")), Accepted)

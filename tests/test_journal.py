@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 
@@ -32,6 +33,7 @@ from hookrunner.model import (
     Why,
 )
 from hookrunner.seams import Journal
+from tests.waiting import await_end
 
 ENGINES: Mapping[str, Callable[[Path], Journal]] = {
     "sqlite": SqliteJournal,
@@ -981,7 +983,7 @@ def test_a_retry_outlives_the_process(store: Store) -> None:
 
     journal = store.open()
 
-    assert journal.recover(HOOKS) == (0, 0)
+    assert journal.recover(HOOKS) == (0, [])
     assert known(journal, waiting) == before
     again = claimed(journal)
     assert (again.run_id, again.failures) == (due, 1)
@@ -1061,7 +1063,7 @@ def test_a_run_that_must_not_be_run_again_has_failed_when_its_process_died(store
     claimed(journal, NO_RERUN)
     journal = store.open()
 
-    assert journal.recover(NO_RERUN) == (0, 0)
+    assert journal.recover(NO_RERUN) == (0, [])
 
     assert known(journal, run_id).state is State.FAILED
     assert outcome(journal, run_id) == NOT_AGAIN
@@ -1101,7 +1103,7 @@ def test_the_fifth_death_of_a_process_is_the_end_of_the_run(store: Store) -> Non
         journal = store.open()
         counts.append(journal.recover(HOOKS))
 
-    assert counts == [(1, 0)] * 4 + [(0, 0)]
+    assert counts == [(1, [])] * 4 + [(0, [])]
     assert known(journal, run_id).state is State.FAILED
     assert outcome(journal, run_id) == TOO_OFTEN
 
@@ -1427,7 +1429,7 @@ def test_a_cancelled_run_outlives_the_process(store: Store) -> None:
 
     journal = store.open()
 
-    assert journal.recover(HOOKS) == (0, 0)
+    assert journal.recover(HOOKS) == (0, [])
     assert [known(journal, queued), known(journal, running)] == before
 
 
@@ -1435,7 +1437,7 @@ def test_a_cancelled_run_outlives_the_process(store: Store) -> None:
 
 
 def test_a_dead_process_left_nothing_to_recover_in_an_empty_journal(journal: Journal) -> None:
-    assert journal.recover(HOOKS) == (0, 0)
+    assert journal.recover(HOOKS) == (0, [])
 
 
 def test_what_a_dead_process_left_running_is_due_again(store: Store) -> None:
@@ -1445,7 +1447,7 @@ def test_what_a_dead_process_left_running_is_due_again(store: Store) -> None:
     claimed(journal)
     journal = store.open()
 
-    assert journal.recover(HOOKS) == (2, 0)
+    assert journal.recover(HOOKS) == (2, [])
 
     again = [claimed(journal) for _ in ids]
     assert {claim.run_id: claim.attempt for claim in again} == dict(
@@ -1467,7 +1469,7 @@ def test_a_queued_run_whose_hook_is_gone_has_failed(store: Store) -> None:
     lost, kept = made(journal, DEPLOY), made(journal, HELLO)
     journal = store.open()
 
-    assert journal.recover(WITHOUT_DEPLOY) == (0, 1)
+    assert journal.recover(WITHOUT_DEPLOY) == (0, [lost])
 
     run = known(journal, lost)
     assert (run.state, run.attempt, run.outcome) == (State.FAILED, 0, LOST)
@@ -1484,7 +1486,7 @@ def test_a_running_run_whose_hook_is_gone_has_failed_and_counts_as_lost_alone(
     journal.append(claimed(journal), b"so far\n", b"")
     journal = store.open()
 
-    assert journal.recover(WITHOUT_DEPLOY) == (0, 1)
+    assert journal.recover(WITHOUT_DEPLOY) == (0, [lost])
 
     run = known(journal, lost)
     assert (run.state, run.attempt) == (State.FAILED, 1)
@@ -1500,7 +1502,7 @@ def test_runs_that_have_ended_are_left_alone_by_recover(store: Store) -> None:
     before = [known(journal, run_id) for run_id in ids]
     journal = store.open()
 
-    assert journal.recover({}) == (0, 0)
+    assert journal.recover({}) == (0, [])
     assert [known(journal, run_id) for run_id in ids] == before
 
 
@@ -1511,7 +1513,7 @@ def test_recovering_twice_is_no_different_from_once(store: Store) -> None:
     claimed(journal)
     journal = store.recovered(WITHOUT_DEPLOY)
 
-    assert journal.recover(WITHOUT_DEPLOY) == (0, 0)
+    assert journal.recover(WITHOUT_DEPLOY) == (0, [])
     assert claimed(journal).attempt == 2
 
 
@@ -1534,19 +1536,19 @@ def test_the_unfinished_are_those_queued_or_running_in_their_order(store: Store)
 def test_what_waits_for_a_hook_that_is_gone_has_failed(journal: Journal) -> None:
     lost, kept = made(journal, DEPLOY), made(journal, HELLO)
 
-    assert journal.fail_lost(WITHOUT_DEPLOY) == 1
+    assert journal.fail_lost(WITHOUT_DEPLOY) == [lost]
 
     run = known(journal, lost)
     assert (run.state, run.attempt, run.outcome) == (State.FAILED, 0, LOST)
     assert known(journal, kept).state is State.QUEUED
-    assert journal.fail_lost(WITHOUT_DEPLOY) == 0
+    assert journal.fail_lost(WITHOUT_DEPLOY) == []
 
 
 def test_a_retry_of_a_hook_that_is_gone_has_failed(journal: Journal) -> None:
     lost = made(journal, DEPLOY)
     journal.settle(claimed(journal), FAILED, again_in=FOR_EVER)
 
-    assert journal.fail_lost(WITHOUT_DEPLOY) == 1
+    assert journal.fail_lost(WITHOUT_DEPLOY) == [lost]
 
     assert known(journal, lost).state is State.FAILED
     assert outcome(journal, lost).why is Why.LOST_HOOK
@@ -1557,7 +1559,7 @@ def test_an_attempt_under_way_may_end_though_its_hook_is_gone(journal: Journal) 
     run_id = made(journal, DEPLOY)
     claim = claimed(journal)
 
-    assert journal.fail_lost(WITHOUT_DEPLOY) == 0
+    assert journal.fail_lost(WITHOUT_DEPLOY) == []
 
     assert journal.renew([claim], FOR_EVER) == {run_id}
     assert journal.settle(claim, DONE)
@@ -1568,7 +1570,7 @@ def test_a_lapsed_attempt_whose_hook_is_gone_has_failed(journal: Journal) -> Non
     run_id = made(journal, DEPLOY)
     claim = claimed(journal, lease=0)
 
-    assert journal.fail_lost(WITHOUT_DEPLOY) == 1
+    assert journal.fail_lost(WITHOUT_DEPLOY) == [run_id]
 
     assert outcome(journal, run_id) == LOST
     assert not journal.settle(claim, DONE)
@@ -1577,7 +1579,7 @@ def test_a_lapsed_attempt_whose_hook_is_gone_has_failed(journal: Journal) -> Non
 
 def test_a_sender_is_told_that_the_hook_of_its_run_is_gone(journal: Journal) -> None:
     run_id = made(journal, DEPLOY)
-    waiting = Call(lambda: journal.await_end(run_id, FOR_EVER))
+    waiting = Call(lambda: await_end(journal, run_id, FOR_EVER))
 
     journal.fail_lost(WITHOUT_DEPLOY)
 
@@ -1763,31 +1765,59 @@ def test_the_seq_of_a_forgotten_run_is_not_given_again(store: Store) -> None:
 # --- waiting
 
 
-def forget_calls(journal: Journal) -> None:
-    """Take the calls that earlier steps have left for whoever waits next."""
-    for _ in range(10):
-        journal.await_due(0)
+def waiting_claim(journal: Journal, hooks: Mapping[str, Terms] = HOOKS) -> Call:
+    """Somebody who waits for a run that is due."""
+    return Call(lambda: journal.claim(hooks, FOR_EVER, wait=FOR_EVER))
 
 
-def test_who_waits_for_a_due_run_is_woken_by_a_new_one(journal: Journal) -> None:
-    waiting = Call(lambda: journal.await_due(FOR_EVER))
-    made(journal)
+def claimed_by(call: Call) -> str:
+    """The id of the run that somebody got who waited for one."""
+    assert call.returned()
+    assert isinstance(call.result, Claim)
+    return call.result.run_id
 
-    assert waiting.returned()
+
+def test_who_waits_for_a_run_gets_a_new_one(journal: Journal) -> None:
+    waiting = waiting_claim(journal)
+
+    run_id = made(journal)
+
+    assert claimed_by(waiting) == run_id
 
 
 def test_who_comes_after_the_run_does_not_wait(journal: Journal) -> None:
-    made(journal)
+    run_id = made(journal)
 
-    assert Call(lambda: journal.await_due(FOR_EVER)).returned()
+    assert claimed_by(waiting_claim(journal)) == run_id
 
 
-def test_every_new_run_wakes_somebody(journal: Journal) -> None:
-    waiting = [Call(lambda: journal.await_due(FOR_EVER)) for _ in range(8)]
-    for _ in waiting:
-        made(journal)
+def test_each_who_waits_gets_a_run_of_its_own(journal: Journal) -> None:
+    waiting = [waiting_claim(journal) for _ in range(8)]
 
-    assert all(call.returned() for call in waiting)
+    ids = [made(journal) for _ in waiting]
+
+    assert sorted(claimed_by(call) for call in waiting) == sorted(ids)
+
+
+def test_who_waits_for_other_hooks_gets_nothing_of_these(journal: Journal) -> None:
+    other = waiting_claim(journal, {"/deploy": PLAIN})
+    mine = waiting_claim(journal, {"/hello": PLAIN})
+
+    hello, deploy = made(journal), made(journal, DEPLOY)
+
+    assert (claimed_by(mine), claimed_by(other)) == (hello, deploy)
+
+
+def test_who_waits_never_gets_what_its_process_still_runs(journal: Journal) -> None:
+    first = made(journal)
+    running = {claimed(journal, lease=0).run_id: None}
+    waiting = Call(lambda: journal.claim(HOOKS, FOR_EVER, running, wait=FOR_EVER))
+
+    second = made(journal)
+
+    assert claimed_by(waiting) == second
+    running.clear()
+    assert claimed(journal).run_id == first
 
 
 @pytest.mark.parametrize(
@@ -1800,49 +1830,81 @@ def test_every_new_run_wakes_somebody(journal: Journal) -> None:
     ],
     ids=["settled", "retried", "interrupted", "cancelled"],
 )
-def test_who_waits_for_a_due_run_is_woken_when_an_attempt_ends(
+def test_who_waits_for_a_run_gets_one_when_an_attempt_ends(
     journal: Journal, end: Callable[[Journal, Claim], object]
 ) -> None:
-    # Its hook may have room again, and its lane the next to run.
+    # Its lane has the next to run, or the same again.
     made(journal)
     made(journal)
     claim = claimed(journal, LANE)
     assert nothing_due(journal, LANE)
-    forget_calls(journal)
-    waiting = Call(lambda: journal.await_due(FOR_EVER))
+    waiting = waiting_claim(journal, LANE)
 
     end(journal, claim)
 
-    assert waiting.returned()
+    assert claimed_by(waiting)
 
 
-def test_who_waits_for_a_due_run_is_woken_when_a_retry_is_due(journal: Journal) -> None:
-    made(journal)
-    journal.settle(claimed(journal), FAILED, again_in=0.2)
-    forget_calls(journal)
-
-    assert Call(lambda: journal.await_due(FOR_EVER)).returned()
-
-
-def test_who_looked_before_a_retry_was_due_does_not_wait_when_it_is(journal: Journal) -> None:
+def test_who_waits_for_a_run_gets_a_retry_when_it_is_due(journal: Journal) -> None:
     run_id = made(journal)
-    claim = claimed(journal)
-    assert nothing_due(journal)
-    journal.settle(claim, FAILED, again_in=0)
-    forget_calls(journal)
+    journal.settle(claimed(journal), FAILED, again_in=0.2)
 
-    assert Call(lambda: journal.await_due(FOR_EVER)).returned()
-    assert claimed(journal).run_id == run_id
+    assert claimed_by(waiting_claim(journal)) == run_id
 
 
-def test_waiting_for_a_due_run_has_an_end(journal: Journal) -> None:
-    journal.await_due(0.01)
+def test_who_waits_for_a_run_gets_one_whose_lease_lapses(journal: Journal) -> None:
+    run_id = made(journal)
+    claimed(journal, lease=0.2)
+
+    assert claimed_by(waiting_claim(journal)) == run_id
+
+
+def test_waiting_for_a_run_has_an_end(journal: Journal) -> None:
+    assert journal.claim(HOOKS, FOR_EVER, wait=0.01) is None
+
+
+def test_a_claim_says_when_its_lease_began_at_the_earliest(journal: Journal) -> None:
+    waiting = waiting_claim(journal)
+    before = time.monotonic()
+    made(journal)
+
+    claimed_by(waiting)
+
+    assert isinstance(waiting.result, Claim)
+    assert before <= waiting.result.asked_at <= time.monotonic()
+
+
+def test_what_is_recorded_soon_is_told_when_it_is_kept(store: Store) -> None:
+    told: SimpleQueue[object] = SimpleQueue()
+    store.open().record_soon(HELLO, PLAIN, told.put, waits=True)
+    recorded = told.get(timeout=SECONDS)
+
+    assert isinstance(recorded, Recorded)
+    assert known(store.open(), recorded.run_id).state is State.QUEUED
+
+
+def test_what_cannot_be_recorded_is_told_and_not_raised(journal: Journal) -> None:
+    told: SimpleQueue[object] = SimpleQueue()
+    journal.record_soon(HELLO, Terms(queue=0), told.put)
+    assert isinstance(told.get(timeout=SECONDS), Full)
+
+    journal.close()
+    journal.record_soon(HELLO, PLAIN, told.put)
+    assert isinstance(told.get(timeout=SECONDS), JournalUnavailable)
+    journal.sync_soon(told.put)
+    assert isinstance(told.get(timeout=SECONDS), JournalUnavailable)
+
+
+def test_a_sync_is_told(journal: Journal) -> None:
+    told: SimpleQueue[object] = SimpleQueue()
+    journal.sync_soon(told.put)
+    assert told.get(timeout=SECONDS) is None
 
 
 def test_who_waits_for_the_end_of_a_run_is_told_it(journal: Journal) -> None:
     run_id = made(journal)
     claim = claimed(journal)
-    waiting = [Call(lambda: journal.await_end(run_id, FOR_EVER)) for _ in range(4)]
+    waiting = [Call(lambda: await_end(journal, run_id, FOR_EVER)) for _ in range(4)]
 
     journal.settle(claim, DONE)
 
@@ -1858,7 +1920,7 @@ def test_every_sender_is_told_the_end_of_its_own_run(journal: Journal) -> None:
         journal.settle(claim, replace(DONE, stdout=claim.run_id.encode()))
 
     with ThreadPoolExecutor(60) as pool:
-        ends = [pool.submit(journal.await_end, run_id, FOR_EVER) for run_id in ids]
+        ends = [pool.submit(await_end, journal, run_id, FOR_EVER) for run_id in ids]
         for _ in ids:
             pool.submit(work)
 
@@ -1879,7 +1941,7 @@ def call_until_returned(wake: Callable[[], object], waiting: Sequence[Call]) -> 
 
 def test_who_waits_is_told_of_an_attempt_that_is_tried_again_later(journal: Journal) -> None:
     run_id = made(journal)
-    waiting = [Call(lambda: journal.await_end(run_id, FOR_EVER))]
+    waiting = [Call(lambda: await_end(journal, run_id, FOR_EVER))]
 
     def fail() -> None:
         journal.settle(claimed(journal), FAILED, again_in=0)
@@ -1892,7 +1954,7 @@ def test_who_waits_is_told_of_an_attempt_that_is_tried_again_later(journal: Jour
 
 def test_who_waits_is_told_that_the_run_was_cancelled(journal: Journal) -> None:
     run_id = made(journal)
-    waiting = Call(lambda: journal.await_end(run_id, FOR_EVER))
+    waiting = Call(lambda: await_end(journal, run_id, FOR_EVER))
 
     journal.cancel(run_id)
 
@@ -1903,7 +1965,7 @@ def test_who_waits_is_told_that_the_run_was_cancelled(journal: Journal) -> None:
 def test_who_waits_is_told_of_an_interruption_that_ended_the_run(journal: Journal) -> None:
     run_id = made(journal)
     claim = claimed(journal)
-    waiting = Call(lambda: journal.await_end(run_id, FOR_EVER))
+    waiting = Call(lambda: await_end(journal, run_id, FOR_EVER))
 
     journal.interrupt(claim, rerun=False)
 
@@ -1914,7 +1976,7 @@ def test_who_waits_is_told_of_an_interruption_that_ended_the_run(journal: Journa
 def test_who_waits_is_told_of_a_lapsed_lease_that_ended_the_run(journal: Journal) -> None:
     run_id = made(journal)
     claimed(journal, NO_RERUN, lease=0)
-    waiting = Call(lambda: journal.await_end(run_id, FOR_EVER))
+    waiting = Call(lambda: await_end(journal, run_id, FOR_EVER))
 
     assert nothing_due(journal, NO_RERUN)
 
@@ -1926,14 +1988,14 @@ def test_who_waits_for_a_run_that_has_ended_is_told_at_once(journal: Journal) ->
     run_id = made(journal)
     journal.settle(claimed(journal), FAILED)
 
-    assert journal.await_end(run_id, FOR_EVER) == known(journal, run_id)
+    assert await_end(journal, run_id, FOR_EVER) == known(journal, run_id)
 
 
 def test_who_waits_too_short_is_told_how_the_run_stands(journal: Journal) -> None:
     run_id = made(journal)
-    queued = journal.await_end(run_id, 0.01)
+    queued = await_end(journal, run_id, 0.01)
     claimed(journal)
-    running = journal.await_end(run_id, 0.01)
+    running = await_end(journal, run_id, 0.01)
 
     assert queued is not None
     assert running is not None
@@ -1941,13 +2003,27 @@ def test_who_waits_too_short_is_told_how_the_run_stands(journal: Journal) -> Non
 
 
 def test_nobody_waits_for_an_unknown_run(journal: Journal) -> None:
-    assert journal.await_end("k3x9", FOR_EVER) is None
+    assert await_end(journal, "k3x9", FOR_EVER) is None
 
 
-def test_wake_workers_wakes_everybody_who_waits_for_a_due_run(journal: Journal) -> None:
-    waiting = [Call(lambda: journal.await_due(FOR_EVER)) for _ in range(8)]
+def test_wake_workers_lets_everybody_go_who_waits_for_a_run(journal: Journal) -> None:
+    waiting = [waiting_claim(journal) for _ in range(8)]
 
     assert call_until_returned(journal.wake_workers, waiting)
+    assert [call.result for call in waiting] == [None] * 8
+    run_id = made(journal)
+    assert claimed(journal).run_id == run_id
+
+
+def test_once_woken_for_good_nobody_waits_for_a_run_or_gets_one(journal: Journal) -> None:
+    waiting = [waiting_claim(journal) for _ in range(8)]
+
+    journal.wake_workers(for_good=True)
+    made(journal)
+    waiting.append(waiting_claim(journal))
+
+    assert all(call.returned() for call in waiting)
+    assert waiting[-1].result is None
 
 
 def test_wake_senders_tells_everybody_who_waits_for_an_end_how_the_run_stands(
@@ -1955,7 +2031,7 @@ def test_wake_senders_tells_everybody_who_waits_for_an_end_how_the_run_stands(
 ) -> None:
     ids = [made(journal) for _ in range(2)]
     claimed(journal)
-    waiting = [Call(partial(journal.await_end, run_id, FOR_EVER)) for run_id in ids * 4]
+    waiting = [Call(partial(await_end, journal, run_id, FOR_EVER)) for run_id in ids * 4]
 
     assert call_until_returned(journal.wake_senders, waiting)
     assert [call.result for call in waiting] == [known(journal, run_id) for run_id in ids * 4]
@@ -1985,8 +2061,8 @@ def test_a_closed_journal_is_unavailable(journal: Journal) -> None:
         journal.untold,
         lambda: journal.tell(run_id, DEPLOY),
         lambda: journal.prune(HOOKS, 1),
-        lambda: journal.await_due(FOR_EVER),
-        lambda: journal.await_end(run_id, FOR_EVER),
+        lambda: journal.claim(HOOKS, FOR_EVER, wait=FOR_EVER),
+        lambda: journal.watch(run_id, lambda: None),
     ]
 
     for call in calls:

@@ -36,6 +36,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("config",),
     ("pages",),
     ("launch.output", "launch.child", "launch.kin"),
+    ("journal.writer",),
     ENGINES,  # and all that is in them, but for the row above
     ("intake", "worker"),
     ("web",),

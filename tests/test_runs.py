@@ -567,7 +567,7 @@ def test_a_path_that_is_gone_fails_its_queued_runs_and_lets_the_running_one_end(
         begun(project)
         queued = accepted(server.post("/a"))
         project.hooks(hooks(b=""))
-        reload(server, "warning: 1 queued run failed: the path left hooks.yaml")
+        reload(server, f"warning: failed, for their path has left hooks.yaml: {queued}")
 
         state = server.state(queued)
         assert (state["state"], state["why"]) == ("failed", "lost hook")

@@ -25,6 +25,7 @@ from hookrunner.log import Log
 from hookrunner.model import Delivery, NewRun, Outcome, Run, State, Terms, Why
 from hookrunner.worker import Workers
 from tests.serving import SECONDS, Project
+from tests.waiting import accept, await_end
 
 JSON = "application/json"
 ENVIRON = {"PATH": os.environ.get("PATH", os.defpath), "HOME": "/home/ada", "LANG": "C.UTF-8"}
@@ -77,13 +78,13 @@ class Works:
 
     def record(self, delivery: Delivery) -> str:
         """Accept a delivery; its run's id."""
-        accepted = self.intake.accept(delivery)
+        accepted = accept(self.intake, delivery)
         assert isinstance(accepted, Accepted)
         return accepted.run_id
 
     def run(self, delivery: Delivery) -> Run:
         """Accept a delivery and see its run to the end."""
-        run = self.journal.await_end(self.record(delivery), SECONDS)
+        run = await_end(self.journal, self.record(delivery), SECONDS)
         assert run is not None
         return run
 
@@ -488,7 +489,7 @@ def test_a_script_that_lost_its_run_bit_since_fails_visibly(project: Project) ->
 def test_a_payload_that_cannot_be_read_any_more_fails_visibly(works: Works) -> None:
     # Nothing of the kind is taken in; another version of the runner may have.
     new = NewRun("/show", "POST", "/show", {}, "", {}, "image/png", b"\x89PNG", "192.0.2.7")
-    run = works.journal.await_end(works.journal.record(new, Terms()).run_id, SECONDS)
+    run = await_end(works.journal, works.journal.record(new, Terms()).run_id, SECONDS)
 
     assert run is not None
     assert ended(run).why is Why.NOT_STARTED
@@ -548,7 +549,7 @@ def test_an_interrupted_run_is_handed_back_and_run_again(project: Project, fifo:
         f"{run_id} /run interrupted: the runner is stopping; handed back, to be run again"
     )
     with Works(project, {"FIFO": str(fifo)}) as works:
-        again = works.journal.await_end(run_id, SECONDS)
+        again = await_end(works.journal, run_id, SECONDS)
     assert again is not None
     assert (again.state, ended(again).stdout) == (State.SUCCEEDED, b"attempt 2\n")
 

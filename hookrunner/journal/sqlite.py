@@ -20,12 +20,13 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from queue import SimpleQueue
+from typing import Any
 
+from hookrunner.journal.writer import Job, Look, Writer
 from hookrunner.model import (
     ENDED,
     Claim,
@@ -40,8 +41,6 @@ from hookrunner.model import (
     Trouble,
     Why,
 )
-
-T = TypeVar("T")
 
 MIGRATIONS = (
     """
@@ -185,8 +184,9 @@ WITH RECURSIVE waiting (name) AS (
     SELECT (SELECT min(hook) FROM run WHERE state = 'queued' AND hook > name)
     FROM waiting WHERE name IS NOT NULL
 )
-SELECT min((SELECT min(due) FROM run WHERE hook = name AND state = 'queued' AND due > ?))
-FROM waiting
+SELECT min(coalesce((SELECT min(due) FROM waiting, run
+                     WHERE hook = name AND state = 'queued' AND due > :now), 1e300),
+           coalesce((SELECT min(due) FROM run WHERE state = 'running' AND due > :now), 1e300))
 """
 LAPSED = (
     "SELECT seq, id, hook, attempt, interruptions FROM run WHERE state = 'running' AND due <= ?"
@@ -221,27 +221,14 @@ FROM run WHERE id = ?
 UNFINISHED = "SELECT id FROM run WHERE state IN ('queued', 'running') ORDER BY seq"
 
 INFINITY = float("inf")
-MOST_WAKES = 64
+TOUCH = f"PRAGMA user_version = {len(MIGRATIONS)}"
+
 FREE_PAGES = 256
 """Pages given back to the file system with each round of pruning: a full vacuum would hold
 up every delivery for as long as it takes to copy the file."""
 
 PREDECESSOR = 15.0
 """Seconds that a dead runner's supervisor is given to end its scripts."""
-
-
-class _Job(Generic[T]):
-    """Something for the writer to do, and what came of it."""
-
-    __slots__ = ("done", "error", "result", "work")
-
-    def __init__(self, work: Callable[[sqlite3.Connection], T]) -> None:
-        self.work = work
-        # A bare lock, let go when it is done: cheaper than an Event, which every delivery feels.
-        self.done = threading.Lock()
-        self.done.acquire()
-        self.result: T | None = None
-        self.error: BaseException | None = None
 
 
 class SqliteJournal:
@@ -273,51 +260,65 @@ class SqliteJournal:
             raise Trouble(f"the journal {self.path} cannot be opened: {error}; {mend}") from None
         self._write, self._read = opened
         self._reading = threading.Lock()
-        self._jobs: deque[_Job[Any]] = deque()
-        self._asked = threading.Condition()
-        self._closing = False
+        self._closed = False
         self._room = _Room()
-        self._wakes = threading.Semaphore(0)
-        self._looked_at = 0.0
-        self._waiting: dict[str, list[threading.Event]] = {}
-        self._waiting_lock = threading.Lock()
-        self._writer = threading.Thread(target=self._write_for_ever, name="journal", daemon=True)
-        self._writer.start()
+        self._watched: dict[str, list[Callable[[], None]]] = {}
+        self._watched_lock = threading.Lock()
+        self._writer = Writer(self._write, self._find, _soonest, TOUCH)
 
     def record(self, new: NewRun, terms: Terms) -> Recorded:
-        def work(db: sqlite3.Connection) -> Recorded:
-            now = time.time()
-            first, replaces = _join(db, new, now)
-            if first:
-                return Recorded(first, joined=True)
-            _pace(db, new.hook, terms, now)
-            self._room.take(db, new.hook, terms.queue)
-            return Recorded(_insert(db, new, now, new.replaces or replaces))
+        return self._writer.do(lambda db: self._record(db, new, terms))
 
-        recorded = self._do(work)
-        if not recorded.joined:
-            self._wake_worker()
-        return recorded
+    def record_soon(
+        self,
+        new: NewRun,
+        terms: Terms,
+        then: Callable[[Recorded | Full | JournalUnavailable], None],
+        *,
+        waits: bool = False,
+    ) -> None:
+        self._writer.ask(Job(lambda db: self._record(db, new, terms), then, unsynced=waits))
+
+    def sync_soon(self, then: Callable[[JournalUnavailable | None], None]) -> None:
+        def tell(outcome: object) -> None:
+            then(outcome if isinstance(outcome, JournalUnavailable) else None)
+
+        self._writer.ask(Job(lambda db: None, tell))
+
+    def _record(self, db: sqlite3.Connection, new: NewRun, terms: Terms) -> Recorded:
+        now = time.time()
+        first, replaces = _join(db, new, now)
+        if first:
+            return Recorded(first, joined=True)
+        _pace(db, new.hook, terms, now)
+        self._room.take(db, new.hook, terms.queue)
+        return Recorded(_insert(db, new, now, new.replaces or replaces))
 
     def claim(
-        self, hooks: Mapping[str, Terms], lease: float, mine: Collection[str] = ()
+        self,
+        hooks: Mapping[str, Terms],
+        lease: float,
+        mine: Collection[str] = (),
+        *,
+        wait: float = 0.0,
     ) -> Claim | None:
-        ended: list[str] = []
+        answer: SimpleQueue[Claim | JournalUnavailable | None] = SimpleQueue()
+        self._writer.look(Look(hooks, lease, mine, time.monotonic() + wait, answer.put))
+        claim = answer.get()
+        if isinstance(claim, JournalUnavailable):
+            raise claim
+        return claim
 
-        def work(db: sqlite3.Connection) -> Claim | None:
-            now = time.time()
-            ended.extend(_sweep(db, hooks, mine, lapsed=now, now=now)[1])
-            seq = _pick(db, hooks, now, mine)
-            if seq is None:
-                self._looked_at = now
-                return None
-            row = db.execute(CLAIM, (now + lease, seq)).fetchone()
-            claim = _claim(row)
-            db.execute(BEGIN_ATTEMPT, (seq, claim.attempt, now))
-            return claim
-
-        claim = self._do(work)
-        self._wake_senders_of(*ended)
+    def _find(self, db: sqlite3.Connection, look: Look) -> Claim | None:
+        asked_at, now, mine = time.monotonic(), time.time(), set(look.mine)
+        _, ended = _sweep(db, look.hooks, mine, lapsed=now, now=now)
+        if ended:
+            self._writer.afterwards(lambda: self._tell_watchers_of(*ended))
+        seq = _pick(db, look.hooks, now, mine)
+        if seq is None:
+            return None
+        claim = _claim(db.execute(CLAIM, (now + look.lease, seq)).fetchone(), asked_at)
+        db.execute(BEGIN_ATTEMPT, (seq, claim.attempt, now))
         return claim
 
     def renew(self, claims: Collection[Claim], lease: float) -> set[str]:
@@ -329,11 +330,13 @@ class SqliteJournal:
                 if db.execute(RENEW, (until, claim.run_id, claim.attempt)).rowcount
             }
 
-        return self._do(work)
+        return self._writer.do(work)
 
     def append(self, claim: Claim, stdout: bytes, stderr: bytes) -> bool:
         row = (stdout, stderr, claim.seq, claim.attempt)
-        return self._do(lambda db: _is_ours(db, claim) and db.execute(APPEND, row).rowcount == 1)
+        return self._writer.do(
+            lambda db: _is_ours(db, claim) and db.execute(APPEND, row).rowcount == 1
+        )
 
     def settle(self, claim: Claim, outcome: Outcome, *, again_in: float | None = None) -> bool:
         def work(db: sqlite3.Connection) -> bool:
@@ -344,36 +347,31 @@ class SqliteJournal:
             else:
                 ours = db.execute(TRY_AGAIN, (now + again_in, *fence)).rowcount == 1
             db.execute(END_ATTEMPT if ours else END_CANCELLED, _attempt_row(claim, outcome))
+            self._tell_afterwards(claim.run_id)
             return ours
 
-        ours = self._do(work)
-        self._wake_senders_of(claim.run_id)
-        self._wake_worker()  # its hook may have room again
-        return ours
+        return self._writer.do(work)
 
     def interrupt(self, claim: Claim, *, rerun: bool, counted: bool = True) -> State | None:
         def work(db: sqlite3.Connection) -> State | None:
             if not _is_ours(db, claim):
                 return None
             interruptions = claim.interruptions + counted
-            return _cut_off(db, claim.seq, claim.attempt, interruptions, rerun, time.time())
+            state = _cut_off(db, claim.seq, claim.attempt, interruptions, rerun, time.time())
+            if state in ENDED:
+                self._tell_afterwards(claim.run_id)
+            return state
 
-        state = self._do(work)
-        if state in ENDED:
-            self._wake_senders_of(claim.run_id)
-        self._wake_worker()
-        return state
+        return self._writer.do(work)
 
     def cancel(self, run_id: str) -> State | None:
         def work(db: sqlite3.Connection) -> State | None:
             row = db.execute("SELECT state FROM run WHERE id = ?", (run_id,)).fetchone()
             ended = db.execute(CANCEL, (time.time(), run_id)).rowcount == 1
+            self._tell_afterwards(run_id)
             return State(row[0]) if row and ended else None
 
-        state = self._do(work)
-        self._wake_senders_of(run_id)
-        self._wake_worker()
-        return state
+        return self._writer.do(work)
 
     def run(self, run_id: str) -> Run | None:
         row = self._fetch(READ, run_id)
@@ -386,15 +384,15 @@ class SqliteJournal:
     def unfinished(self) -> list[str]:
         return [run_id for (run_id,) in self._fetch_all(UNFINISHED)]
 
-    def recover(self, hooks: Mapping[str, Terms]) -> tuple[int, int]:
-        def work(db: sqlite3.Connection) -> tuple[int, int]:
+    def recover(self, hooks: Mapping[str, Terms]) -> tuple[int, list[str]]:
+        def work(db: sqlite3.Connection) -> tuple[int, list[str]]:
             now = time.time()
             # The lock says that nobody else runs anything: every lease has lapsed.
             lost = _fail_lost(db, hooks, lapsed=INFINITY, now=now)
             again, _ = _sweep(db, hooks, (), lapsed=INFINITY, now=now)
-            return len(again), len(lost)
+            return len(again), lost
 
-        return self._do(work)
+        return self._writer.do(work)
 
     def untold(self) -> list[str]:
         return [run_id for (run_id,) in self._fetch_all(UNTOLD)]
@@ -404,18 +402,16 @@ class SqliteJournal:
             first = db.execute(TOLD, (run_id,)).rowcount == 1
             return _insert(db, then, time.time(), then.replaces) if first and then else ""
 
-        told = self._do(work)
-        self._wake_worker()
-        return told
+        return self._writer.do(work)
 
-    def fail_lost(self, hooks: Mapping[str, Terms]) -> int:
+    def fail_lost(self, hooks: Mapping[str, Terms]) -> list[str]:
         def work(db: sqlite3.Connection) -> list[str]:
             now = time.time()
-            return _fail_lost(db, hooks, lapsed=now, now=now)
+            lost = _fail_lost(db, hooks, lapsed=now, now=now)
+            self._tell_afterwards(*lost)
+            return lost
 
-        lost = self._do(work)
-        self._wake_senders_of(*lost)
-        return len(lost)
+        return self._writer.do(work)
 
     def prune(self, hooks: Mapping[str, Terms], most: int) -> int:
         def work(db: sqlite3.Connection) -> int:
@@ -431,52 +427,37 @@ class SqliteJournal:
                 db.execute("PRAGMA incremental_vacuum(1)")
             return pruned
 
-        return self._do(work)
+        return self._writer.do(work)
 
-    def await_due(self, timeout: float) -> None:
-        # What came due after the last look at it counts as well: it must not wait for a call.
-        [(soonest,)] = self._fetch_all(SOONEST, self._looked_at)
-        if soonest is not None:
-            timeout = min(timeout, max(soonest - time.time(), 0))
-        self._wakes.acquire(timeout=timeout)
+    def watch(self, run_id: str, then: Callable[[], None]) -> None:
+        with self._watched_lock:
+            self._watched.setdefault(run_id, []).append(then)
+        # Looked up after it is watched, so that an end in between is not missed.
+        found = self.run(run_id)
+        if found is None or found.state in ENDED:
+            self._tell_watchers_of(run_id)
 
-    def await_end(self, run_id: str, timeout: float) -> Run | None:
-        ended = threading.Event()
-        with self._waiting_lock:
-            self._waiting.setdefault(run_id, []).append(ended)
-        try:
-            # Looked up after the event stands ready, so that an end in between is not missed.
-            found = self.run(run_id)
-            if found is None or found.state in ENDED:
-                return found
-            ended.wait(timeout)
-            return self.run(run_id)
-        finally:
-            with self._waiting_lock:
-                events = self._waiting[run_id]
-                events.remove(ended)
-                if not events:
-                    del self._waiting[run_id]
+    def unwatch(self, run_id: str, then: Callable[[], None]) -> None:
+        with self._watched_lock:
+            watchers = self._watched.get(run_id, [])
+            if then in watchers:
+                watchers.remove(then)
+            if not watchers:
+                self._watched.pop(run_id, None)
 
-    def wake_workers(self) -> None:
-        self._wakes.release(MOST_WAKES)
+    def wake_workers(self, *, for_good: bool = False) -> None:
+        self._writer.dismiss(for_good=for_good)
 
     def wake_senders(self) -> None:
-        with self._waiting_lock:
-            for events in self._waiting.values():
-                for event in events:
-                    event.set()
+        self._tell_watchers_of(*self._watched)
 
     def close(self) -> None:
-        with self._asked:
-            if self._closing:
-                return
-            self._closing = True
-            self._asked.notify()
-        self._writer.join()
+        if self._closed:
+            return
+        self._closed = True
+        self._writer.close()
         with self._reading:
             self._read.close()
-        self._write.close()
         os.close(self.lock)
 
     def _fetch(self, query: str, run_id: str) -> tuple[Any, ...] | None:
@@ -489,63 +470,16 @@ class SqliteJournal:
         except (sqlite3.Error, UnicodeError) as error:
             raise JournalUnavailable(str(error)) from None
 
-    def _wake_worker(self) -> None:
-        # A wake for somebody who was awake anyway stays; some are enough to empty the queue.
-        if self._wakes._value < MOST_WAKES:
-            self._wakes.release()
+    def _tell_afterwards(self, *run_ids: str) -> None:
+        self._writer.afterwards(lambda: self._tell_watchers_of(*run_ids))
 
-    def _wake_senders_of(self, *run_ids: str) -> None:
-        with self._waiting_lock:
-            for run_id in run_ids:
-                for event in self._waiting.get(run_id, ()):
-                    event.set()
-
-    def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Have the writer do it, and return once it is committed."""
-        job = _Job(work)
-        with self._asked:
-            if self._closing:
-                raise JournalUnavailable("the journal is closed")
-            self._jobs.append(job)
-            self._asked.notify()
-        job.done.acquire()
-        if isinstance(job.error, Full):
-            raise job.error
-        if job.error is not None:
-            raise JournalUnavailable(str(job.error)) from job.error
-        return job.result  # type: ignore[return-value]  # set by the writer where no error is
-
-    def _write_for_ever(self) -> None:
-        while True:
-            with self._asked:
-                while not self._jobs:
-                    if self._closing:
-                        return
-                    self._asked.wait()
-                batch = list(self._jobs)
-                self._jobs.clear()
-            try:
-                self._commit(batch)
-            except Exception as error:  # the writer lives, whatever it was: all wait for it
-                with suppress(sqlite3.Error):
-                    self._write.rollback()
-                for job in batch:
-                    job.error = error
-            for job in batch:
-                job.done.release()
-
-    def _commit(self, batch: list[_Job[Any]]) -> None:
-        self._write.execute("BEGIN IMMEDIATE")
-        for job in batch:
-            self._write.execute("SAVEPOINT job")
-            try:
-                job.result = job.work(self._write)
-            except (Full, ValueError, TypeError, OverflowError, sqlite3.IntegrityError) as error:
-                # What one asks for cannot be had; the others' work is none the worse.
-                self._write.execute("ROLLBACK TO job")
-                job.error = error
-            self._write.execute("RELEASE job")
-        self._write.execute("COMMIT")
+    def _tell_watchers_of(self, *run_ids: str) -> None:
+        if not self._watched:
+            return
+        with self._watched_lock:
+            told = [then for run_id in run_ids for then in self._watched.pop(run_id, ())]
+        for then in told:
+            then()
 
 
 def _join(db: sqlite3.Connection, new: NewRun, now: float) -> tuple[str, str]:
@@ -693,6 +627,12 @@ def _due(
             return
 
 
+def _soonest(db: sqlite3.Connection) -> float:
+    """When the next run comes due, or the next lease lapses."""
+    [soonest] = db.execute(SOONEST, {"now": time.time()}).fetchone()
+    return float(soonest)
+
+
 def _is_ours(db: sqlite3.Connection, claim: Claim) -> bool:
     found = db.execute(f"SELECT 1 FROM run WHERE {OURS}", (claim.run_id, claim.attempt))
     return found.fetchone() is not None
@@ -800,9 +740,10 @@ def _new_run(row: tuple[Any, ...]) -> NewRun:
     )
 
 
-def _claim(row: tuple[Any, ...]) -> Claim:
+def _claim(row: tuple[Any, ...], asked_at: float) -> Claim:
     run_id, seq, attempt, *delivery, failures, interruptions = row
-    return Claim(run_id, seq, attempt, _new_run(tuple(delivery)), failures, interruptions)
+    new = _new_run(tuple(delivery))
+    return Claim(run_id, seq, attempt, new, failures, interruptions, asked_at)
 
 
 def _attempt_row(claim: Claim, outcome: Outcome) -> tuple[object, ...]:

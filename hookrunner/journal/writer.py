@@ -1,0 +1,276 @@
+"""The one thread that writes to an SQLite file: group commit, and who waits for work.
+
+It takes everything that is asked for at that moment into one transaction and commits
+once, so that a synced commit is shared by all who wait for it. Whoever looks for a run
+that is due and finds none stays, and is served by the very transaction that makes one
+due: a run is recorded and claimed in one commit, and nobody looks in vain again and
+again. Nothing here knows the tables.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from hookrunner.model import Claim, Full, JournalUnavailable, Terms
+
+T = TypeVar("T")
+
+LOOK_EVERY = 5.0
+"""Seconds after which who waits for work looks again, whatever the clock did."""
+
+UNFIT = (Full, ValueError, TypeError, OverflowError, sqlite3.IntegrityError)
+"""What one who asks for the impossible gets; the others' work is none the worse."""
+
+
+class Job(Generic[T]):
+    """Something for the writer to do, and whom to tell what came of it."""
+
+    __slots__ = ("error", "result", "then", "unsynced", "work")
+
+    def __init__(
+        self,
+        work: Callable[[sqlite3.Connection], T],
+        then: Callable[[T | Full | JournalUnavailable], None],
+        *,
+        unsynced: bool = False,
+    ) -> None:
+        """`then` is called by the writer, after the commit, and must be quick.
+
+        `unsynced`: nobody is told of it before something synced has come after it.
+        """
+        self.work = work
+        self.then = then
+        self.unsynced = unsynced
+        self.result: T | None = None
+        self.error: BaseException | None = None
+
+    def tell(self) -> None:
+        """Say what came of it."""
+        if self.error is None:
+            self.then(self.result)  # type: ignore[arg-type]  # set where no error is
+        elif isinstance(self.error, Full):
+            self.then(self.error)
+        else:
+            unavailable = JournalUnavailable(str(self.error))
+            unavailable.__cause__ = self.error
+            self.then(unavailable)
+
+
+@dataclass(eq=False, slots=True)
+class Look:
+    """Somebody who looks for a run of these hooks that is due.
+
+    The claim lasts `lease` seconds; `until` is when to go without one (monotonic clock).
+    """
+
+    hooks: Mapping[str, Terms]
+    lease: float
+    mine: Collection[str]
+    until: float
+    then: Callable[[Claim | JournalUnavailable | None], None]
+
+
+class Writer:
+    """Does what is asked for, in order, and commits it."""
+
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        find: Callable[[sqlite3.Connection, Look], Claim | None],
+        soonest: Callable[[sqlite3.Connection], float | None],
+        touch: str,
+    ) -> None:
+        """`find` makes a claim for who looks, `soonest` says when to look again (Unix time).
+
+        `touch` is a statement that writes something and changes nothing.
+        """
+        self._db = db
+        self._find = find
+        self._soonest = soonest
+        self._touch = touch
+        self._jobs: deque[Job[Any]] = deque()
+        self._arrived: deque[Look] = deque()
+        self._looks: list[Look] = []
+        self._look_at = 0.0
+        self._after: list[Callable[[], None]] = []
+        self._synced = True
+        self._behind = False
+        self._dismissed = False
+        self._closing = False
+        self._asked = threading.Condition()
+        self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
+        self._thread.start()
+
+    def do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Have it done, and return once it is committed. Raises Full, JournalUnavailable."""
+        told: list[T | Full | JournalUnavailable] = []
+        # A bare lock, let go when it is done, is cheaper than an Event.
+        done = threading.Lock()
+        done.acquire()
+
+        def then(outcome: T | Full | JournalUnavailable) -> None:
+            told.append(outcome)
+            done.release()
+
+        self.ask(Job(work, then))
+        done.acquire()
+        [outcome] = told
+        if isinstance(outcome, Full | JournalUnavailable):
+            raise outcome
+        return outcome
+
+    def ask(self, job: Job[Any]) -> None:
+        """Have it done, soon."""
+        with self._asked:
+            if not self._closing:
+                self._jobs.append(job)
+                self._asked.notify()
+                return
+        job.error = JournalUnavailable("the journal is closed")
+        job.tell()
+
+    def look(self, look: Look) -> None:
+        """Serve it, now or when there is something."""
+        with self._asked:
+            if not self._closing:
+                self._arrived.append(look)
+                self._asked.notify()
+                return
+        look.then(JournalUnavailable("the journal is closed"))
+
+    def afterwards(self, call: Callable[[], None]) -> None:
+        """To be used by work: call it once the work is committed, unless it fails."""
+        self._after.append(call)
+
+    def dismiss(self, *, for_good: bool) -> None:
+        """Let all go who wait for work; `for_good`: nobody shall wait, or get any, again."""
+        with self._asked:
+            self._dismissed = self._dismissed or for_good
+            for look in list(self._looks):
+                look.until = 0.0
+            self._look_at = 0.0
+            self._asked.notify()
+
+    def close(self) -> None:
+        """Do what has been asked for, and end. The connection is closed, too."""
+        with self._asked:
+            self._closing = True
+            self._asked.notify()
+        self._thread.join()
+        self._db.close()
+
+    def _work(self) -> None:
+        while (batch := self._next()) is not None:
+            # What is recorded for who waits, and claimed at once, may be synced with its end.
+            unsynced = 0 < len(batch) <= len(self._looks) and all(job.unsynced for job in batch)
+            self._looks.extend(self._arrived.popleft() for _ in range(len(self._arrived)))
+            served = self._commit(batch, synced=not unsynced)
+            for call in self._after:
+                call()
+            self._after.clear()
+            for job in batch:
+                job.tell()
+            self._leave(served)
+        for look in (*self._looks, *self._arrived):
+            look.then(None)
+
+    def _next(self) -> list[Job[Any]] | None:
+        """What there is to do by now; None if that was all."""
+        with self._asked:
+            while not (self._jobs or self._arrived):
+                if self._closing:
+                    return None
+                patience = self._patience()
+                if patience is not None and patience <= 0:
+                    break
+                self._asked.wait(patience)
+            batch = list(self._jobs)
+            self._jobs.clear()
+            return batch
+
+    def _patience(self) -> float | None:
+        """Seconds until those who look are to be served, or let go; None if nobody does."""
+        if not self._looks:
+            return None
+        until = min(look.until for look in self._looks) - time.monotonic()
+        return min(self._look_at - time.time(), until)
+
+    def _commit(
+        self, batch: list[Job[Any]], *, synced: bool
+    ) -> dict[int, Claim | JournalUnavailable | None]:
+        """Do it all in one transaction; what those who look are told, by their `id`."""
+        db = self._db
+        try:
+            self._set_synced(synced)
+            db.execute("BEGIN IMMEDIATE")
+            before = db.total_changes
+            for job in batch:
+                self._do_one(job)
+            served = self._serve() if self._looks else {}
+            if self._behind and synced and db.total_changes == before:
+                db.execute(self._touch)  # an empty commit would sync nothing
+            db.execute("COMMIT")
+            self._behind = not synced
+            return served
+        except Exception as error:  # the writer lives, whatever it was: all wait for it
+            with suppress(sqlite3.Error):
+                db.rollback()
+            self._after.clear()
+            for job in batch:
+                job.error = error
+            unavailable = JournalUnavailable(str(error))
+            return {id(look): unavailable for look in self._looks}
+
+    def _set_synced(self, synced: bool) -> None:
+        if synced is not self._synced:
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
+            self._synced = synced
+
+    def _do_one(self, job: Job[Any]) -> None:
+        after = len(self._after)
+        self._db.execute("SAVEPOINT job")
+        try:
+            job.result = job.work(self._db)
+        except UNFIT as error:
+            self._db.execute("ROLLBACK TO job")
+            job.error = error
+            del self._after[after:]
+        self._db.execute("RELEASE job")
+
+    def _serve(self) -> dict[int, Claim | JournalUnavailable | None]:
+        served: dict[int, Claim | JournalUnavailable | None] = {}
+        barren = set()  # who asks for the same need not look where nothing was found
+        for look in self._looks:
+            wanted = (id(look.hooks), id(look.mine))
+            if self._dismissed or wanted in barren:
+                continue
+            claim = self._find(self._db, look)
+            if claim is None:
+                barren.add(wanted)
+            else:
+                served[id(look)] = claim
+        if barren:
+            soonest = self._soonest(self._db)
+            latest = time.time() + LOOK_EVERY
+            self._look_at = min(soonest or latest, latest)
+        return served
+
+    def _leave(self, served: Mapping[int, Claim | JournalUnavailable | None]) -> None:
+        """Tell those who look what they get, if it is something or they have no more time."""
+        now = time.monotonic()
+        stay = []
+        for look in self._looks:
+            if id(look) in served:
+                look.then(served[id(look)])
+            elif self._dismissed or look.until <= now:
+                look.then(None)
+            else:
+                stay.append(look)
+        self._looks = stay
