@@ -22,16 +22,21 @@ from hookrunner import VERSION
 from hookrunner.config import Config, load, switched_off
 from hookrunner.intake import Intake
 from hookrunner.journal.sqlite import SqliteJournal
-from hookrunner.launch import kin
+from hookrunner.launch import child, kin
 from hookrunner.launch.process import SUPERVISOR, ProcessLauncher
 from hookrunner.log import Format, Log, place_of
+from hookrunner.loop import Loop
 from hookrunner.model import BadConfig, JournalUnavailable
 from hookrunner.serving import Server, listen
 from hookrunner.web import Networks, Web
-from hookrunner.worker import Workers, known
+from hookrunner.worker import Workers, known, standing_ready
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at the files, with --reload."""
+
+
+FIRST_MOMENTS = 0.2
+"""Seconds after the start before Python scripts are made ready to start warm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ def serve(settings: Settings, environ: Mapping[str, str]) -> None:
     try:
         config = load(settings.config, environ)
         log.know(config.secrets)
-        kin.hide_memory()
+        child.hide_memory()
         listener = listen(settings.host, settings.port)
         kin.end_if_stopped(settings.data / SUPERVISOR)
         journal = SqliteJournal(settings.data)
@@ -87,11 +92,15 @@ class _Program:
         self.config = config
         self.log = log
         self.journal = journal
+        self.loop = Loop(
+            "runs", lambda error: log.error(f"bug: {place_of(error)}; please report it")
+        )
         self.launcher = ProcessLauncher(
-            log.error, settings.data / "scripts.pids", held=(journal.lock,)
+            self.loop, log.say, settings.data / "scripts.pids", held=(journal.lock,)
         )
         self.intake = Intake(config, journal, log)
         self.workers = Workers(
+            self.loop,
             config,
             journal,
             self.launcher,
@@ -100,7 +109,7 @@ class _Program:
             settings.slots,
             settings.lease,
         )
-        web = Web(
+        self.web = web = Web(
             self.intake,
             journal,
             log,
@@ -127,12 +136,14 @@ class _Program:
         ).start()
         threading.Thread(target=self._reload_when_asked, name="reload", daemon=True).start()
         self._say_hello(recovered, lost)
+        threading.Thread(target=self._make_ready, name="ready", daemon=True).start()
         gc.freeze()
         gc.enable()
         self._loop()
         stopper.join()  # it may be about to wake the loop, whose descriptor close() gives away
         self.server.close()
         self.launcher.close()
+        self.loop.close()
         self.journal.close()
         self.log.info("stopped")
 
@@ -149,6 +160,11 @@ class _Program:
         if recovered:
             self.log.info(f"{_count(recovered, 'run')} had been interrupted; running again")
         self._warn(lost)
+
+    def _make_ready(self) -> None:
+        """Have Python scripts start warm; who posts in our first moments is not to wait for it."""
+        if not self.stop_asked.wait(FIRST_MOMENTS):
+            self.launcher.stand_ready(standing_ready(self.config))
 
     def _hear_signals(self, numbers: int) -> None:
         """Do what signals ask for.
@@ -198,6 +214,7 @@ class _Program:
         except JournalUnavailable as error:
             self.log.error(f"the journal is unavailable: {error}")
             lost = []
+        self.launcher.stand_ready(standing_ready(config))
         self.journal.wake_workers()
         on = sum(not hook.missing for hook in config.hooks.values())
         self.log.info(f"hooks.yaml was reloaded: {_count(on, 'hook')}")
@@ -241,7 +258,7 @@ class _Program:
             if not self._join(begun + grace * 23 / 26):
                 self.launcher.kill()
                 self.workers.join(2.0)
-        self.journal.wake_senders()
+        self.web.end_waits()
         if self.settings.on_dyno:
             self._name_the_lost()
         self.settled.set()

@@ -43,9 +43,6 @@ from hookrunner.sections import (
 )
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-NOT_YET = ("warm", "preload")
-"""Settings of the contract whose engine is still to come: refused, never ignored."""
-
 OWN_SECRETS = frozenset({"ADMIN_TOKEN", "JOURNAL_URL"})
 """Config vars of the runner's own that no script sees."""
 
@@ -185,6 +182,13 @@ def _refuse_secrets(passed: list[Value], source: Source) -> None:
             )
 
 
+def _module(value: Value) -> str:
+    name = text(value)
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise Wrong("the name of a module")
+    return name
+
+
 @dataclass(frozen=True, slots=True)
 class _Folders:
     """Where the files are that a hook names."""
@@ -234,11 +238,10 @@ class _HookReader:
             dedupe=dedupe,
             terms=terms.read_terms(self.section, retry),
             on_failure=files.command(on_failure) if on_failure else (),
+            warm=take("warm", flag, default=True),
+            preload=take("preload", list_of(_module, "a list of modules' names"), default=()),
             missing=tuple(self.key.source.missing),
         )
-        for name in NOT_YET:
-            if (found := self.section.find(name)) is not None:
-                found.complain(f"{name} is not yet available in this version; take it out")
         self.section.refuse_leftovers()
         return hook
 

@@ -34,6 +34,7 @@ from hookrunner.model import (
     NewRun,
     Recorded,
     Refused,
+    Run,
     State,
     Verified,
 )
@@ -75,6 +76,7 @@ class Ignored:
 
 
 Then = Callable[[Callable[[], Accepted]], None]
+Ended = Callable[[Run | None], None]
 
 
 class Intake:
@@ -98,18 +100,19 @@ class Intake:
         check(hook, delivery, params, parsed)
         return Judged(hook, new_run(hook, delivery, params, verified, parsed.value))
 
-    def record(self, judged: Judged, then: Then, *, waits: bool) -> None:
-        """Have the run recorded. `waits`: the sender is told nothing before it has ended.
+    def record(self, judged: Judged, then: Then, ended: Ended | None = None) -> None:
+        """Have the run recorded.
 
         `then` is called by a thread of the journal's, with a function that returns the
-        Accepted, or raises Refused.
+        Accepted, or raises Refused. `ended` is for a sender who waits, and is told nothing
+        before; see `seams.Journal.record_soon`.
         """
         hook, new = judged.hook, judged.new
         self.journal.record_soon(
             new,
             hook.terms,
             lambda recorded: then(lambda: self._accepted(hook, new, recorded)),
-            waits=waits,
+            ended,
         )
 
     def replay(self, run_id: str) -> Accepted:
@@ -142,7 +145,7 @@ class Intake:
         """End a run; the state it was in. Raises Refused(404 or 409)."""
         try:
             was = self.journal.cancel(run_id)
-            if was is None and self.journal.run(run_id) is None:
+            if was is None and self.journal.standing(run_id) is None:
                 raise Refused(404, "there is no such run")
         except JournalUnavailable as error:
             raise unavailable(error) from None

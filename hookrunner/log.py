@@ -26,6 +26,7 @@ from hookrunner.mask import Masker
 Format = Literal["text", "logfmt", "json"]
 FORMATS: tuple[Format, ...] = ("text", "logfmt", "json")
 Stream = Literal["out", "err"]
+Level = Literal["info", "warning", "error"]
 
 ROOM = 8 * 1024 * 1024
 """Bytes that may wait for a slow stdout before script lines are dropped."""
@@ -74,6 +75,10 @@ class Log:
     def know(self, secrets: Iterable[str]) -> None:
         """Mask these from now on."""
         self.mask = Masker(secrets)
+
+    def say(self, level: Level, message: str) -> None:
+        """Say something of this weight."""
+        self._event(level, message, {})
 
     def info(self, message: str, **fields: object) -> None:
         """Say that something happened."""
@@ -126,7 +131,7 @@ class Log:
             self.dropped += lines
             self._unreported += lines
 
-    def _event(self, level: str, message: str, fields: dict[str, object]) -> None:
+    def _event(self, level: Level, message: str, fields: dict[str, object]) -> None:
         text = self._plain(message)
         if self.form == "text":
             fields = {}  # it shows none

@@ -252,6 +252,10 @@ class Hook:
     on_failure: tuple[str, ...] = ()
     """The command of the script that is told of a failed run; empty for none."""
 
+    warm: bool = True
+    preload: tuple[str, ...] = ()
+    """Modules that a warm start has loaded, beside those that the script is seen to import."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewRun:

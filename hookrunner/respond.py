@@ -52,7 +52,7 @@ def _wait(section: Section, mode: Mode) -> float:
     if found and mode == "accepted":
         found.complain("mode: accepted answers at once and waits for nothing; take wait out")
         return WAIT[mode]
-    # An hour: each that waits keeps one of the server's threads.
+    # An hour: each that waits keeps one of the places.
     return section.take("wait", duration_up_to(HOUR), default=WAIT[mode])
 
 

@@ -42,14 +42,14 @@ class Journal(Protocol):
         new: NewRun,
         terms: Terms,
         then: Callable[[Recorded | Full | JournalUnavailable], None],
-        *,
-        waits: bool = False,
+        ended: Callable[[Run | None], None] | None = None,
     ) -> None:
         """The same, without waiting for it; `then` is told by a thread of the journal's.
 
         It is called once all is committed, and must be quick: the next commit waits for it.
-        What is recorded for a sender who `waits` may be lost with the machine (not with
-        the process) until its attempt is settled, or `sync_soon` has told so.
+        `ended` is for a sender who waits: it is called as by `watch`, after `then`. What is
+        recorded for one may be lost with the machine (not with the process) until its
+        attempt is settled, or `sync_soon` has told so.
         """
 
     def sync_soon(self, then: Callable[[JournalUnavailable | None], None]) -> None:
@@ -70,6 +70,16 @@ class Journal(Protocol):
         is due, one that comes due within `wait` seconds is taken as soon as it does.
         """
 
+    def claim_soon(
+        self,
+        hooks: Mapping[str, Terms],
+        lease: float,
+        mine: Collection[str],
+        wait: float,
+        then: Callable[[Claim | JournalUnavailable | None], None],
+    ) -> None:
+        """The same, without waiting for it; see `record_soon`."""
+
     def renew(self, claims: Collection[Claim], lease: float) -> set[str]:
         """Move the end of these leases to `lease` seconds from now; which are still ours."""
 
@@ -81,6 +91,16 @@ class Journal(Protocol):
 
         False if it was no longer ours to say.
         """
+
+    def settle_soon(
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        then: Callable[[bool | JournalUnavailable], None],
+        *,
+        again_in: float | None = None,
+    ) -> None:
+        """The same, without waiting for it; see `record_soon`."""
 
     def interrupt(self, claim: Claim, *, rerun: bool, counted: bool = True) -> State | None:
         """Say that an attempt was cut off: the run is due at once, or has failed for good.
@@ -94,6 +114,9 @@ class Journal(Protocol):
 
     def run(self, run_id: str) -> Run | None:
         """What is known of a run."""
+
+    def standing(self, run_id: str) -> Run | None:
+        """The same without what it has printed, which may be much."""
 
     def recorded(self, run_id: str) -> NewRun | None:
         """The delivery that made a run, to make another of it."""
@@ -120,15 +143,19 @@ class Journal(Protocol):
         """
 
     def prune(self, hooks: Mapping[str, Terms], most: int) -> int:
-        """Forget runs that ended longer ago than their hook keeps them; `most` at a time."""
+        """Forget runs that ended longer ago than their hook keeps them; `most` at a time.
 
-    def watch(self, run_id: str, then: Callable[[], None]) -> None:
-        """Call it, once, when an attempt of the run has ended; at once if the run has.
-
-        Any thread may be the one that calls, this one too.
+        A failed run of which nobody has been told yet stays.
         """
 
-    def unwatch(self, run_id: str, then: Callable[[], None]) -> None:
+    def watch(self, run_id: str, then: Callable[[Run | None], None]) -> None:
+        """Call it, once, when an attempt of the run has ended, with how the run stands then.
+
+        At once if the run has ended, or waits for another attempt. None says that it is to
+        be asked for. Any thread may be the one that calls, this one too.
+        """
+
+    def unwatch(self, run_id: str, then: Callable[[Run | None], None]) -> None:
         """Do not call it any more; it may be about to be called already."""
 
     def wake_workers(self, *, for_good: bool = False) -> None:
@@ -143,6 +170,7 @@ class Journal(Protocol):
 
 Stream = Literal["out", "err"]
 Emit = Callable[[Stream, bytes], None]
+Ended = Callable[[Outcome], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,17 +187,44 @@ class Start:
     stdin: bytes
     timeout: float
     max_output: int
+    folder: Path | None = None
+    """A folder of the attempt's own: made, if it is not there yet, with `request` in its
+    request.json, and removed once the attempt has ended."""
+
+    request: bytes = b"{}"
     memory: int | None = None
     shield: bool = False
+    warm: bool = False
+    """Whether it may be started by a Python that stands ready: `command` is Python and a script."""
+
     lease: tuple[float, float] = (float("inf"), float("inf"))
     """When it gets TERM, and KILL, because its lease is about to end: monotonic clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Python scripts that are to start warm, each with the modules that it imports.
+
+    Modules are named with what is taken from them. `env` is what they see as they are
+    imported: nothing that any of the scripts may not see.
+    """
+
+    scripts: Mapping[Path, tuple[tuple[str, tuple[str, ...]], ...]]
+    env: Mapping[str, str]
+    cwd: Path
 
 
 class Launcher(Protocol):
     """Starts scripts, each as a process group of its own, and sees them to their end."""
 
-    def run(self, start: Start, emit: Emit) -> Outcome:
-        """Run a script to its end; hand its output to `emit` as it comes. Never raises."""
+    def stand_ready(self, ready: Ready) -> None:
+        """Have these scripts start warm, as soon as may be; others, and until then, cold."""
+
+    def start(self, start: Start, emit: Emit, ended: Ended) -> None:
+        """Start a script, hand its output to `emit` as it comes, and tell how it `ended`.
+
+        To be called on the loop's thread, which also calls back; never raises.
+        """
 
     def extend(self, run_id: str, lease: tuple[float, float]) -> None:
         """Its lease was renewed: the new times of `Start.lease`."""

@@ -3,7 +3,8 @@
 The only module that knows waitress, whose defaults are traps for us: four threads, 100
 connections, select, a gigabyte of body, an idle timeout that dripping bytes reset, and
 a shutdown that gives running requests five seconds and cuts them on a second SIGTERM.
-So its event loop is run here, one turn at a time, and the stop is the caller's.
+So the event loop is ours, one turn at a time, and the stop is the caller's; waitress's are
+the parser, the buffers, the environment of a request, and the threads.
 """
 
 from __future__ import annotations
@@ -12,23 +13,25 @@ import errno
 import logging
 import re
 import resource
+import select
 import socket
-import threading
+import sys
 import time
 from collections import deque
-from collections.abc import Callable
-from heapq import heappop, heappush
-from itertools import count
+from functools import partial
 from typing import Any
 
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
+from waitress.buffers import OverflowableBuffer
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask, Task, ThreadedTaskDispatcher, WSGITask
+from waitress.task import ThreadedTaskDispatcher, WSGITask
+from waitress.utilities import build_http_date
 
 from hookrunner.log import Log
+from hookrunner.loop import Step, Timers
 from hookrunner.model import Refused, Trouble
 from hookrunner.units import show_size
 from hookrunner.web import LATER, Answer, Web, problem, status_line
@@ -40,7 +43,8 @@ REQUEST_SECONDS = 30.0
 """A request that is not here whole by then is closed, however it drips."""
 
 IDLE_SECONDS = 120.0
-"""A connection without a request is closed then; Heroku's router keeps its own for 90."""
+"""A connection without a request is closed then; Heroku's router keeps its own for 90. So is
+one whose peer takes nothing of its answer for so long."""
 
 CROWDED = MOST_CONNECTIONS * 3 // 4
 IDLE_SECONDS_IN_A_CROWD = 5.0
@@ -49,9 +53,18 @@ IDLE_SECONDS_IN_A_CROWD = 5.0
 QUICK_BODY = 64 * 1024
 """Bytes of a body with which the loop deals itself."""
 
-SLOW, SLOW_FOR, MOST_SLOW = 0.02, 60.0, 1000
-"""Seconds of processor time after which a path is a thread's business, for how long, and of
-how many paths that is remembered (a path may be a stranger's invention)."""
+SLOW, SLOW_FOR = 0.02, 60.0
+"""Seconds of processor time after which a hook is a thread's business, and for how long."""
+
+MOST_STEPS = 100
+"""Steps that the loop takes before it looks whether anybody has sent something."""
+
+HALF_CLOSED_SECONDS = 5.0
+"""Who has said so long ago that it will send nothing more is taken to have gone: some do say
+so, and then wait for the answer."""
+
+BODILESS = (204, 304)
+"""Statuses of an answer that ends with its head (RFC 9110 §6.4.1)."""
 
 TOO_BLANK = re.compile(rb"[ \t]{32}")
 MOST_HEADER = 32 * 1024
@@ -132,6 +145,12 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
     would hold up the loop, and so everybody, for minutes.
     """
 
+    def received(self, data: bytes) -> int:
+        consumed = super().received(data)
+        if self.completed:
+            self.expect_continue = False  # there is no body to ask for, or it is not wanted
+        return int(consumed)
+
     def parse_header(self, header_plus: bytes) -> None:
         if TOO_BLANK.search(header_plus):
             raise ParsingError("Too many blanks in the header")
@@ -141,36 +160,37 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
             raise ParsingError("Invalid request line or header") from error
 
 
-class _ProblemTask(ErrorTask):  # type: ignore[misc]
-    """How waitress answers what is no HTTP it takes: as all our refusals, and logged."""
-
-    def execute(self) -> None:
-        error = self.request.error
-        # waitress quotes the offending line, which may be a credential's.
-        told = error.body.partition('"')[0].strip()
-        if error.code == 413:
-            most = show_size(self.channel.adj.max_request_body_size - 1)
-            told = f"the body is larger than the largest max_body in hooks.yaml, {most}"
-        answer = problem(Refused(error.code, told))
-        self.channel.say_refused(f"{told} ({error.code} to {self.channel.addr[0]})")
-        self.status = f"{error.code} {error.reason}"
-        self.response_headers.extend(answer.headers.items())
-        self.set_close_on_finish()
-        self.content_length = len(answer.body)
-        self.write(answer.body)
-
-
 class _Call(WSGITask):  # type: ignore[misc]
-    """A request before the application, which answers it now or later (`web.Later`)."""
+    """A request before the application, which answers it now or later (`web.Later`).
 
-    held = False
+    What a thread does for a connection goes through here: the connection itself is the loop's.
+    """
 
-    def begin(self) -> None:
-        """Ask the application."""
+    def __init__(self, channel: _Channel, request: HTTPRequestParser) -> None:
+        super().__init__(channel, request)
+        self.server: _Waitress = channel.server
+        self.held = False
+        self.gone: Step | None = None
+
+    def service(self) -> None:
+        """Ask the application; in the loop, or in a thread."""
+        began = time.thread_time()
+        try:
+            self._ask()
+        except Exception as error:
+            self.answer(self.server.application.fault(error))
+        if not _is_page(self.request):
+            self.server.note(self.request.path, time.thread_time() - began)
+
+    def cancel(self) -> None:
+        """waitress's threads end with the process, and with nothing else."""
+
+    def _ask(self) -> None:
         environ = self.get_environment()
+        self.environ = None  # as `environ` holds us: a circle would have to wait for the collector
         environ[LATER] = self
         said: list[Any] = []
-        body = b"".join(self.channel.server.application(environ, lambda *all_: said.extend(all_)))
+        body = b"".join(self.server.application(environ, lambda *all_: said.extend(all_)))
         if not self.held:
             status, headers = said[:2]
             self.answer(Answer(int(status[:3]), body, dict(headers)))
@@ -178,94 +198,175 @@ class _Call(WSGITask):  # type: ignore[misc]
     def hold(self) -> None:
         self.held = True
 
-    def soon(self, then: Callable[[], None]) -> None:
-        self.channel.server.soon(then)
+    def soon(self, then: Step) -> None:
+        self.server.soon(self.channel, then)
 
-    def after(self, seconds: float, then: Callable[[], None]) -> Callable[[], None]:
-        return self.channel.server.after(seconds, then)  # type: ignore[no-any-return]
+    def after(self, seconds: float, then: Step) -> Step:
+        return self.server.after(seconds, self.channel, then)
 
     def answer(self, answer: Answer) -> None:
-        self.channel.answer = answer
-        self.channel.server.soon(self.channel.service)
+        self.soon(lambda: self.channel.tell(self, answer))
 
+    def if_gone(self, then: Step) -> None:
+        self.gone = then
+        if not self.channel.connected:
+            self.leave()
 
-class _Answering(Task):  # type: ignore[misc]
-    """How an answer is sent that the application has given to a `_Call`."""
-
-    complete = True
-
-    def execute(self) -> None:
-        answer = self.channel.take_answer()
-        self.status = status_line(answer.status)
-        for name, value in answer.headers.items():
-            if "\n" in name + value or "\r" in name + value:
-                raise ValueError("a header of an answer holds a line break")
-            if name.lower() == "content-length":
-                self.content_length = int(value)  # of a HEAD's body, which is not sent
-            else:
-                self.response_headers.append((name, value))
-        if self.content_length is None:
-            self.content_length = len(answer.body)
-        silent = self.request.command == "HEAD" or not self.has_body
-        self.write(b"" if silent else answer.body)
+    def leave(self) -> None:
+        """Say that the sender has gone, if anybody wants to know."""
+        if self.gone:
+            self.soon(self.gone)
+            self.gone = None
 
 
 class _Channel(HTTPChannel):  # type: ignore[misc]
-    """A connection that knows since when a request has been on its way."""
+    """A connection: a request is read, answered, and the answer sent, before the next is begun.
+
+    So whoever sends and does not read gets no further, and costs one request. It is
+    touched by the loop alone.
+    """
 
     parser_class = _Parser
-    error_task_class = _ProblemTask
-    answer: Answer | None = None
 
     def __init__(self, *args: Any, **named: Any) -> None:
         self.begun = time.monotonic()
         self.served: float | None = None
+        self.unread = b""
+        self.call: _Call | None = None
+        self.request: _Parser | None = None
+        self.requests: list[_Parser] = []
         super().__init__(*args, **named)
 
     def received(self, data: bytes) -> bool:
-        before = self.request
-        result = super().received(data)
-        if self.requests:
-            self.served = time.monotonic()
-        elif self.request is not None and self.request is not before and self.served:
-            self.begun = time.monotonic()
-        return bool(result)
+        self.unread += data
+        self.go_on()
+        return True
 
-    def service(self) -> None:
-        """Take the first request a step further: to the application, or its answer back."""
-        request = self.requests[0]
-        if self.answer:
-            self.task_class = _Answering
-            super().service()
-        elif request.error or _is_page(request):
-            self.task_class = WSGITask
-            super().service()
+    def handle_write(self) -> None:
+        super().handle_write()
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Read up to the end of a request and have it served, if there is no other to finish."""
+        while self.connected and not (self.requests or self.writable()):
+            if self.request is None:
+                self.unread = self.unread.lstrip()  # blank lines before a request are nothing
+            if not self.unread:
+                break
+            self._read_on()
+
+    def _read_on(self) -> None:
+        if self.request is None:
+            self.request = self.parser_class(self.adj)
+            if self.served is not None:
+                self.begun = time.monotonic()
+        self.unread = self.unread[self.request.received(self.unread) :]
+        if self.request.completed:
+            self.requests.append(self.request)
+            self.request = None
+            self._serve(self.requests[0])
+        elif self.request.expect_continue and self.request.headers_finished:
+            self.request.expect_continue = False
+            self.write_soon(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _serve(self, request: HTTPRequestParser) -> None:
+        self.call = call = _Call(self, request)
+        if request.error:
+            call.answer(self._refusal(request))
         else:
-            began = time.thread_time()
-            _Call(self, request).begin()
-            self.server.note(request.path, time.thread_time() - began)
+            self.server.add_task(call)
 
-    def take_answer(self) -> Answer:
-        """The answer to the first request; the next may have its own as soon as it is sent."""
-        answer, self.answer = self.answer, None
-        return answer or self.server.application.fault(RuntimeError("there is no answer"))
+    def _refusal(self, request: HTTPRequestParser) -> Answer:
+        """How what is no HTTP that we take is answered: as all our refusals, and logged."""
+        error = request.error
+        # waitress quotes the offending line, which may be a credential's.
+        told = error.body.partition('"')[0].strip()
+        if error.code == 413:
+            most = show_size(self.adj.max_request_body_size - 1)
+            told = f"the body is larger than the largest max_body in hooks.yaml, {most}"
+        self.say_refused(f"{told} ({error.code} to {self.addr[0]})")
+        return problem(Refused(error.code, told))
+
+    def tell(self, call: _Call, answer: Answer) -> None:
+        """Send the answer to the request that is being served."""
+        if call is not self.call or not self.connected:
+            return
+        request = call.request
+        known = request.version in ("1.0", "1.1")
+        closes = bool(request.error or request.connection_close or not known)
+        try:
+            head = _head(answer, request.version, closes=closes)
+        except ValueError as error:
+            answer = self.server.application.fault(error)
+            head = _head(answer, request.version, closes=closes)
+        silent = getattr(request, "command", "") == "HEAD" or answer.status in BODILESS
+        body = b"" if silent else answer.body
+        self.call, self.requests, call.gone = None, [], None
+        self.served = time.monotonic()
+        request.close()
+        # In one piece if that is cheap: each is a call of the system, and a packet.
+        for piece in (head + body,) if len(body) <= QUICK_BODY else (head, body):
+            self.write_soon(piece)
+        self.close_when_flushed = closes
+        self.go_on()
+
+    def _flush_some(self, do_close: bool = True) -> bool:
+        sent = super()._flush_some(do_close)
+        if sent and self.served is not None:
+            self.served = time.monotonic()
+        if not self.total_outbufs_len and self.outbufs[0].buf:
+            # A file, or memory that never shrinks; an idle connection needs neither.
+            self.outbufs.pop().close()
+            self.outbufs.append(OverflowableBuffer(self.adj.outbuf_overflow))
+        return bool(sent)
 
     def _flush_outbufs_below_high_watermark(self) -> None:
-        # It waits for the loop to send, and the loop must not wait for itself.
-        if threading.get_ident() != self.server.loop_thread:
-            super()._flush_outbufs_below_high_watermark()
+        """waitress waits here for the loop to send, and the loop must not wait for itself."""
 
-    def overdue(self, now: float, idle: float) -> bool:
-        """True if a request, the first or the next, has been on its way for too long.
+    def look_after(self, now: float, idle: float) -> None:
+        """Close it if nothing has come or gone for too long; free the place of who has gone."""
+        if self.call:
+            if now - self.begun > HALF_CLOSED_SECONDS and self._hung_up():
+                self.call.leave()
+        elif self.request is not None or self.served is None:
+            if now - self.begun > REQUEST_SECONDS:
+                limit = f"{REQUEST_SECONDS:g} s"
+                self.say_refused(f"not complete within {limit} (closed, {self.addr[0]})")
+                self.handle_close()
+        elif self.total_outbufs_len:
+            patience = max(idle, REQUEST_SECONDS)
+            if now - self.served > patience:
+                why = f"nothing of its answer was taken for {patience:g} s"
+                self.server.log.info(f"closed {self.addr[0]}: {why}")
+                self.handle_close()
+        elif now - self.served > idle:
+            self.handle_close()
 
-        Blank lines, which may stand before a request, are none; they would keep a
-        connection alive for ever if waitress's own idle timeout had the last word.
-        """
-        if self.requests:
+    def _hung_up(self) -> bool:
+        """True if whoever waits for an answer has said that it will send nothing more."""
+        try:
+            return not self.socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
             return False
-        if self.request is not None or self.served is None:
-            return now - self.begun > REQUEST_SECONDS
-        return now - self.served > idle
+        except OSError:
+            return True
+
+    def handle_close(self) -> None:
+        super().handle_close()
+        if self.call:
+            self.call.leave()
+
+    def add_channel(self, map: Any = None) -> None:
+        super().add_channel(map)
+        self.server.touched.add(self)
+
+    def del_channel(self, map: Any = None) -> None:
+        self.server.forget(self._fileno)
+        super().del_channel(map)
+
+    def handle_error(self) -> None:
+        _log_current(self.server)
+        self.handle_close()
 
     def say_refused(self, told: str) -> None:
         """A line in the log for a request that never reached a hook."""
@@ -275,49 +376,106 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         self.server.log.info(f"refused {method} {path}".rstrip() + f": {told}")
 
 
+def _head(answer: Answer, version: str, *, closes: bool) -> bytes:
+    """The first lines of an answer. Raises ValueError if one of them cannot be sent."""
+    headers = {
+        "Server": "hookrunner",
+        "Date": build_http_date(time.time()),
+        "Content-Length": str(len(answer.body)),  # the application's own is of a HEAD's body
+        **{name.title(): value for name, value in answer.headers.items()},
+    }
+    if answer.status in BODILESS:
+        del headers["Content-Length"]
+    if closes:
+        headers["Connection"] = "close"
+    elif version == "1.0":
+        headers["Connection"] = "Keep-Alive"
+    first = f"HTTP/{'1.1' if version == '1.1' else '1.0'} {status_line(answer.status)}"
+    lines = [first, *(f"{name}: {value}" for name, value in headers.items())]
+    if any("\r" in line or "\n" in line for line in lines):
+        raise ValueError("a header of an answer holds a line break")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
 class _Waitress(TcpWSGIServer):  # type: ignore[misc]
-    """waitress's server, with a deadline for whole requests."""
+    """waitress's server on a loop that looks only at connections where something happens.
+
+    waitress asks each, every time round, what it waits for: a thousand that are idle would
+    make everything three times as dear. Here a connection is asked when it has been touched.
+    """
 
     channel_class = _Channel
+    application: Web
     log: Log
 
     def __init__(self, *args: Any, **named: Any) -> None:
-        self.loop_thread = 0
-        self._todo: deque[Callable[[], None]] = deque()
-        self._timers: list[tuple[float, int, list[Callable[[], None]]]] = []
-        self._numbers = count()
+        self._poll = select.epoll()
+        self._awaited: dict[int, int] = {}
+        self._todo: deque[tuple[_Channel, Step]] = deque()
+        self._timers = Timers()
         self._asleep = False
         self._slow: dict[str, float] = {}
         super().__init__(*args, **named)
+        self.touched: set[Any] = {self.trigger}
 
     def turn(self, seconds: float) -> None:
         """Read, write and do what there is to do, or wait at most so long for something."""
-        self.loop_thread = threading.get_ident()
         # Set before anything is looked at: what changes from here on pulls the trigger.
         self._asleep = True
-        if self._todo:
-            seconds = 0
-        elif self._timers:
-            seconds = min(seconds, max(self._timers[0][0] - time.monotonic(), 0))
-        wasyncore.loop(timeout=seconds, use_poll=True, map=self._map, count=1)
+        self._await(self)
+        for channel in self.touched:
+            self._await(channel)
+        self.touched.clear()
+        ready = self._poll.poll(0 if self._todo else self._timers.patience(seconds))
         self._asleep = False
-        for _ in range(len(self._todo)):
-            self._todo.popleft()()
-        while self._timers and self._timers[0][0] <= time.monotonic():
-            _, _, calls = heappop(self._timers)
-            for call in calls:
-                call()
+        for fd, flags in ready:
+            if channel := self._map.get(fd):
+                wasyncore.readwrite(channel, flags)
+                self.touched.add(channel)
+        for _ in range(MOST_STEPS):  # one asks for the next, but the others are to be heard, too
+            if not self._todo:
+                break
+            self._take(*self._todo.popleft())
+        self._timers.run()
 
-    def soon(self, then: Callable[[], None]) -> None:
-        """Have it called by the loop; from any thread."""
-        self._todo.append(then)
+    def _await(self, channel: Any) -> None:
+        """Have the system tell us of what it waits for now."""
+        fd = channel._fileno
+        if fd is None:
+            return
+        awaited = (select.EPOLLIN if channel.readable() else 0) | (
+            select.EPOLLOUT if channel.writable() else 0
+        )
+        before = self._awaited.get(fd)
+        if before is None:
+            self._poll.register(fd, awaited)
+        elif awaited != before:
+            self._poll.modify(fd, awaited)
+        self._awaited[fd] = awaited
+
+    def forget(self, fd: int | None) -> None:
+        """A connection is about to be closed."""
+        if fd in self._awaited:
+            del self._awaited[fd]
+            self._poll.unregister(fd)
+
+    def _take(self, channel: _Channel, step: Step) -> None:
+        """A step for a connection; a bug in it costs that one."""
+        try:
+            step()
+        except Exception as error:
+            self.application.fault(error)
+            channel.handle_close()
+        self.touched.add(channel)
+
+    def soon(self, channel: _Channel, step: Step) -> None:
+        """Have a step taken by the loop; from any thread."""
+        self._todo.append((channel, step))
         self.pull_trigger()
 
-    def after(self, seconds: float, then: Callable[[], None]) -> Callable[[], None]:
-        """Have it called by the loop in so many seconds, unless what is returned is, before."""
-        calls = [then]
-        heappush(self._timers, (time.monotonic() + seconds, next(self._numbers), calls))
-        return calls.clear
+    def after(self, seconds: float, channel: _Channel, step: Step) -> Step:
+        """Have it taken in so many seconds, unless what is returned is called; from the loop."""
+        return self._timers.add(seconds, lambda: self._take(channel, step))
 
     def pull_trigger(self) -> None:
         """Wake the loop, if it sleeps."""
@@ -325,45 +483,52 @@ class _Waitress(TcpWSGIServer):  # type: ignore[misc]
             self._asleep = False
             super().pull_trigger()
 
-    def add_task(self, channel: _Channel) -> None:
+    def add_task(self, call: _Call) -> None:
         """Have a request served: by the loop itself if that takes no time, or by a thread.
 
         To change threads costs more than most deliveries do. What takes long would hold up
-        everybody: large bodies, pages, and what a hook has shown to be slow with.
+        everybody: large bodies, pages, and hooks that have shown to be slow.
         """
-        if self._is_quick(channel.requests[0]):
-            self._todo.append(channel.service)
+        if self._is_quick(call.request):
+            call.soon(call.service)
         else:
-            super().add_task(channel)
+            super().add_task(call)
 
     def _is_quick(self, request: HTTPRequestParser) -> bool:
-        if request.error:
-            return True
         size = len(request.body_rcv) if request.body_rcv else 0
         return size <= QUICK_BODY and not _is_page(request) and not self._is_slow(request.path)
 
     def note(self, path: str, seconds: float) -> None:
-        """Remember a path whose delivery took that much of the processor's time, if it was long."""
-        if seconds > SLOW and len(self._slow) < MOST_SLOW:
-            self._slow[path] = time.monotonic() + SLOW_FOR
+        """Remember the hook whose delivery took that much of the processor's time, if it is much.
+
+        The hook and not the path, which may hold a stranger's inventions.
+        """
+        if seconds > SLOW:
+            self._slow[self.application.hook_of(path)] = time.monotonic() + SLOW_FOR
 
     def _is_slow(self, path: str) -> bool:
-        until = self._slow.get(path)
-        if until is not None and until < time.monotonic():
-            del self._slow[path]
+        if not self._slow:
             return False
-        return until is not None
+        return self._slow.get(self.application.hook_of(path), 0.0) > time.monotonic()
 
     def maintenance(self, now: float) -> None:
-        super().maintenance(now)
         crowded = len(self.active_channels) > CROWDED
         idle = IDLE_SECONDS_IN_A_CROWD if crowded else IDLE_SECONDS
-        for channel in self.active_channels.values():
-            if channel.overdue(time.monotonic(), idle) and not channel.will_close:
-                channel.will_close = True
-                if channel.request is not None or channel.served is None:
-                    limit = f"{REQUEST_SECONDS:g} s"
-                    channel.say_refused(f"not complete within {limit} (closed, {channel.addr[0]})")
+        for channel in list(self.active_channels.values()):
+            self._take(channel, partial(channel.look_after, time.monotonic(), idle))
+
+    def handle_error(self) -> None:
+        _log_current(self)
+
+    def close(self) -> None:
+        super().close()
+        self._poll.close()
+
+
+def _log_current(server: _Waitress) -> None:
+    error = sys.exc_info()[1]
+    if isinstance(error, Exception):
+        server.application.fault(error)
 
 
 def _waitress(web: Web, listener: socket.socket, threads: int, largest_body: int) -> _Waitress:

@@ -13,13 +13,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
+from functools import partial
+from http.client import responses
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, Protocol, TypeVar
 
 import bottle
 
-from hookrunner import pages
+from hookrunner import pages, route
 from hookrunner.auth import authenticate
 from hookrunner.auth.credential import Bearer
 from hookrunner.intake import SOON, Accepted, Ignored, Intake, Judged, unavailable
@@ -43,7 +44,7 @@ Environ = dict[str, Any]
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
 MOST_WAITERS = 32
-"""Senders that may wait at once. The other threads stay free for those who do not."""
+"""Senders that may wait at once; who comes then is told 202 instead."""
 
 LONGEST_WAIT = 25.0
 """Seconds that `Prefer: wait` may ask for: Heroku's router gives up after 30."""
@@ -83,6 +84,9 @@ class Later(Protocol):
     def after(self, seconds: float, then: Callable[[], None]) -> Callable[[], None]:
         """Call it there in so many seconds, unless what is returned is called before."""
 
+    def if_gone(self, then: Callable[[], None]) -> None:
+        """Call it if the sender hangs up before it has been answered; from the server's thread."""
+
     def answer(self, answer: Answer) -> None:
         """Send the answer, in place of what the application returned."""
 
@@ -117,6 +121,7 @@ class Web:
         self.log = log
         self.trusted = trusted
         self.waiters = threading.BoundedSemaphore(MOST_WAITERS)
+        self.waits_over = False
         self.app = self._routes()
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -132,6 +137,17 @@ class Web:
         """What a sender is told of a bug of ours, after it has been logged."""
         self.log.error(f"bug: {place_of(error)}; please report it")
         return problem(Refused(500, "an error of the server; it has been logged"))
+
+    def hook_of(self, path: str) -> str:
+        """The path in hooks.yaml of the hook that PEP 3333's path leads to; empty if none."""
+        decoded = path.encode("latin-1", "replace").decode("utf-8", "replace")
+        found = route.find("/" + decoded.lstrip("/"), self.intake.config.hooks)
+        return found[0].path if found else ""
+
+    def end_waits(self) -> None:
+        """Tell all who wait how their runs stand, now; nobody shall wait any more."""
+        self.waits_over = True
+        self.journal.wake_senders()
 
     def _routes(self) -> Any:
         app = bottle.Bottle()
@@ -165,7 +181,7 @@ class Web:
     def state(self, environ: Environ, run_id: str) -> Answer:
         """How a run stands, for whoever knows its unguessable id."""
         try:
-            run = self.journal.run(run_id) if RUN_ID.fullmatch(run_id) else None
+            run = self.journal.standing(run_id) if RUN_ID.fullmatch(run_id) else None
         except JournalUnavailable as error:
             raise unavailable(error) from None
         if run is None:
@@ -237,29 +253,31 @@ class _Sender:
 
     def record(self, judged: Judged) -> None:
         """Have the delivery recorded; what follows happens on the server's thread."""
-        self.web.intake.record(judged, self._on_loop(self._recorded), waits=self.waits)
+        then = self._on_loop(self._recorded)
+        ended = self._called if self.waits else None
+        self._try(lambda: self.web.intake.record(judged, then, ended))
 
     def _recorded(self, accepted: Callable[[], Accepted]) -> None:
         self.accepted = accepted()
         if not self.waits:
             self._tell(None)
             return
-        self.stop_timer = self.later.after(self.wait.seconds, self._end_wait)
-        try:
-            self.web.journal.watch(self.accepted.run_id, self._called)
-        except JournalUnavailable:
+        end_wait = partial(self._try, self._end_wait)
+        self.stop_timer = self.later.after(self.wait.seconds, end_wait)
+        self.later.if_gone(end_wait)
+        if self.web.waits_over:  # they may have ended just before this one began
             self._end_wait()
 
-    def _called(self) -> None:
-        self.later.soon(self._end_wait)
+    def _called(self, run: Run | None) -> None:
+        self.later.soon(partial(self._try, partial(self._end_wait, run)))
 
-    def _end_wait(self) -> None:
-        """An attempt has ended, or the time to wait; whichever comes first counts."""
+    def _end_wait(self, run: Run | None = None) -> None:
+        """An attempt has ended, or the time to wait, or the sender has gone; the first counts."""
         if self.stop_timer and self.accepted:
             self.stop_timer()
             self.stop_timer = None
             self.web.journal.unwatch(self.accepted.run_id, self._called)
-            self._on_loop(self._ended)(self._run())
+            self._ended(run or self._run())
 
     def _run(self) -> Run | None:
         try:
@@ -273,7 +291,7 @@ class _Sender:
             self._tell(run)
         else:
             # 202 is a promise, and what was recorded for who waits may not be synced yet.
-            self.web.journal.sync_soon(self._on_loop(lambda error: self._synced(run, error)))
+            self.web.journal.sync_soon(self._on_loop(partial(self._synced, run)))
 
     def _synced(self, run: Run | None, error: JournalUnavailable | None) -> None:
         if error:
@@ -283,27 +301,29 @@ class _Sender:
     def _tell(self, run: Run | None) -> None:
         if self.accepted:
             answer = self.web.doomed(run) or told(self.accepted, run)
-            extra = {"Hook-Run": self.accepted.run_id, **self.wait.applied}
+            applied = self.wait.applied if self.waits or not self.wait.seconds else {}
+            extra = {"Hook-Run": self.accepted.run_id, **applied}
             self._answer(Answer(answer.status, answer.body, {**answer.headers, **extra}))
 
     def _answer(self, answer: Answer) -> None:
         if self.waits:
+            self.waits = False
             self.web.waiters.release()
         self.later.answer(answer)
 
     def _on_loop(self, step: Callable[[T], None]) -> Callable[[T], None]:
-        """The step as one that any thread may ask for; what it raises becomes the answer."""
+        """The step as one that any thread may ask for."""
+        return lambda given: self.later.soon(partial(self._try, partial(step, given)))
 
-        def guarded(given: T) -> None:
-            try:
-                step(given)
-            except Refused as refused:
-                self.web.log_refusal(self.environ, refused)
-                self._answer(problem(refused))
-            except Exception as error:
-                self._answer(self.web.fault(error))
-
-        return lambda given: self.later.soon(lambda: guarded(given))
+    def _try(self, step: Callable[[], None]) -> None:
+        """Take a step; what it raises becomes the answer."""
+        try:
+            step()
+        except Refused as refused:
+            self.web.log_refusal(self.environ, refused)
+            self._answer(problem(refused))
+        except Exception as error:
+            self._answer(self.web.fault(error))
 
 
 def read_delivery(environ: Environ, trusted: Networks) -> Delivery:
@@ -455,7 +475,7 @@ def problem(refused: Refused, more: Mapping[str, Json] | None = None) -> Answer:
     """A refusal as RFC 9457 problem details."""
     said: dict[str, Json] = {
         "type": "about:blank",
-        "title": HTTPStatus(refused.status).phrase,
+        "title": responses[refused.status],
         "status": refused.status,
         "detail": refused.told,
     }
@@ -488,7 +508,8 @@ def _json(status: int, said: Json, **headers: str) -> Answer:
 
 
 def status_line(status: int) -> str:
-    return f"{status} {HTTPStatus(status).phrase}"
+    """With its phrase; a status that has none is to be taken as x00 of its class (RFC 9110 §15)."""
+    return f"{status} {responses.get(status) or responses[status // 100 * 100]}"
 
 
 def _raw_path(environ: Environ) -> str:

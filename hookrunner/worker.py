@@ -1,13 +1,13 @@
 """The second half of a run's life: claim it, launch its script, decide, settle.
 
-Every worker thread does one thing, for ever:
+On the loop's thread, for each of `slots` runs at once:
 
-    journal.claim -> launcher.run -> retry.delay -> journal.settle
+    journal.claim_soon -> launcher.start -> retry.delay -> journal.settle_soon
 
-It may die between any two of those arrows. Then its lease lapses and the run is claimed
-again, so a script can meet the same payload twice; HOOK_ATTEMPT tells it so. One more
-thread, the keeper, renews leases, shows what long attempts have printed so far, and
-forgets old runs. Nothing here knows of HTTP, YAML or SQL.
+The process may die between any two of those arrows. Then the run's lease lapses and it is
+claimed again, so a script can meet the same payload twice; HOOK_ATTEMPT tells it so. A
+thread, the keeper, renews leases, shows what long attempts have printed so far, tells of
+failures, and forgets old runs. Nothing here knows of HTTP, YAML or SQL.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ import shutil
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from hookrunner import payload, retry
 from hookrunner.config import Config
+from hookrunner.imports import Imports, imports_of
 from hookrunner.log import Log, place_of
+from hookrunner.loop import Loop
 from hookrunner.model import (
     Claim,
     Facts,
@@ -37,12 +39,14 @@ from hookrunner.model import (
     Terms,
     Why,
 )
-from hookrunner.payload import Payload
-from hookrunner.seams import Journal, Launcher, Start
+from hookrunner.seams import Journal, Launcher, Ready, Start
 from hookrunner.units import show_duration
 
 IDLE = 5.0
-"""Seconds that a worker waits for a run before it looks whether hooks.yaml has changed."""
+"""Seconds that a slot waits for a run before it is looked whether hooks.yaml has changed."""
+
+AGAIN = 1.0
+"""Seconds after which a journal that was unavailable is asked once more."""
 
 BEAT = 1.0
 """Seconds between two rounds of the keeper; shorter where the lease is."""
@@ -68,21 +72,31 @@ ALWAYS_PASSED = re.compile(
 """What a program needs to run at all, whatever `pass_env` names."""
 
 
+READ_AT_START = re.compile(
+    r"PYTHON.*|LC_.*|LANG|LANGUAGE|LD_.*|MALLOC_.*|GLIBC_.*|"
+    r"OMP_.*|OPENBLAS_.*|MKL_.*|NUMEXPR_.*|MPLBACKEND"
+)
+"""What Python, or a module as it is imported, reads and keeps: a hook whose `env` sets any
+of it has its script started cold."""
+
+
 @dataclass(eq=False)
 class _Attempt:
     """A claim that this process is working on."""
 
     claim: Claim
+    hook: Hook | None
     began: float
-    shown: int = field(default=0)
+    shown: int = 0
     """Bytes of output that the journal has been shown."""
 
 
 class Workers:
-    """`slots` threads that carry out runs. `config` may be replaced at any time."""
+    """Carries out runs, `slots` at once. `config` may be replaced at any time."""
 
     def __init__(
         self,
+        loop: Loop,
         config: Config,
         journal: Journal,
         launcher: Launcher,
@@ -92,127 +106,163 @@ class Workers:
         lease: float = 90.0,
     ) -> None:
         """`folder` is where each attempt gets a folder of its own; `lease` is in seconds."""
+        self.loop = loop
         self.config = config
         self.journal = journal
         self.launcher = launcher
         self.log = log
         self.folder = folder
+        self.slots = slots
         self.lease = lease
         self.stopping = threading.Event()
+        self.finished = threading.Event()
         self.ended = threading.Event()
+        self.nudged = threading.Event()
         self.attempts: dict[str, _Attempt] = {}
-        self.lock = threading.Lock()
-        self.threads = [
-            threading.Thread(target=self._work, name=f"worker-{n}", daemon=True)
-            for n in range(slots)
-        ]
+        self.looking = 0
+        self.known_hooks: tuple[Config, dict[str, Terms]] | None = None
         self.keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
 
     def start(self) -> None:
         """Begin to claim; what a process before us left of its folders is removed first."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True, mode=0o700)
-        for thread in (*self.threads, self.keeper):
-            thread.start()
+        self.keeper.start()
+        self.loop.soon(self._look)
 
     def stop_claiming(self) -> None:
         """Finish what runs and claim nothing more."""
         self.stopping.set()
         self.journal.wake_workers(for_good=True)
+        self.loop.soon(self._look)
 
     def join(self, timeout: float) -> bool:
         """Wait for the last attempt to be settled, `timeout` seconds at most; True if it is."""
-        end = time.monotonic() + timeout
-        for thread in self.threads:
-            thread.join(max(end - time.monotonic(), 0))
-        if any(thread.is_alive() for thread in self.threads):
+        if not self.finished.wait(timeout):
             return False
         self.ended.set()
+        self.nudged.set()
         return True
 
     def cancel(self, run_id: str) -> None:
         """End a run's script if it runs here; the journal has it as cancelled already."""
         self.launcher.cancel(run_id)
 
-    def _work(self) -> None:
-        while not self.stopping.is_set():
-            try:
-                hooks = served(self.config)
-                claim = self.journal.claim(hooks, self.lease, self.attempts, wait=IDLE)
-                if claim:
-                    self._attempt(claim)
-            except JournalUnavailable as error:
-                self.log.error(f"the journal is unavailable: {error}; trying again")
-                self.stopping.wait(1.0)
-            except Exception as error:  # a slot that is lost would be missed for ever
-                self.log.error(f"bug: {place_of(error)}; please report it")
-                self.stopping.wait(1.0)
+    def _look(self) -> None:
+        """Ask for as many runs as there are free slots."""
+        if self.stopping.is_set():
+            if not self.looking and not self.attempts:
+                self.finished.set()
+            return
+        while self.looking + len(self.attempts) < self.slots:
+            self.looking += 1
+            self.journal.claim_soon(
+                self._served(),
+                self.lease,
+                self.attempts,
+                IDLE,
+                lambda claim: self.loop.soon(lambda: self._got(claim)),
+            )
 
-    def _attempt(self, claim: Claim) -> None:
-        with self.lock:
-            self.attempts[claim.run_id] = _Attempt(claim, time.monotonic())
-        try:
-            if claim.attempt > 1:
-                self._say(claim, f"attempt {claim.attempt} begins")
-            config = self.config
-            hook = config.hooks.get(claim.new.hook.removeprefix(ON_FAILURE))
-            if hook is None:
-                outcome = Outcome(State.FAILED, Why.LOST_HOOK, detail="its path left hooks.yaml")
-            else:
-                outcome = self._run(claim, hook, config)
-            self._settle(claim, hook, outcome)
-        finally:
-            with self.lock:
-                del self.attempts[claim.run_id]
+    def _served(self) -> dict[str, Terms]:
+        """The same mapping for the same configuration: the journal need not look at it anew."""
+        if self.known_hooks is None or self.known_hooks[0] is not self.config:
+            self.known_hooks = self.config, served(self.config)
+        return self.known_hooks[1]
 
-    def _run(self, claim: Claim, hook: Hook, config: Config) -> Outcome:
+    def _got(self, claim: Claim | JournalUnavailable | None) -> None:
+        self.looking -= 1
+        if isinstance(claim, JournalUnavailable):
+            self.log.error(f"the journal is unavailable: {claim}; trying again")
+            self.loop.after(AGAIN, self._look)
+            return
+        if claim is not None:
+            self._begin(claim, self.config)
+        self._look()
+
+    def _begin(self, claim: Claim, config: Config) -> None:
+        hook = config.hooks.get(claim.new.hook.removeprefix(ON_FAILURE))
+        attempt = self.attempts[claim.run_id] = _Attempt(claim, hook, time.monotonic())
+        if claim.attempt > 1:
+            self._say(claim, f"attempt {claim.attempt} begins")
+        if hook is None:
+            lost = Outcome(State.FAILED, Why.LOST_HOOK, detail="its path left hooks.yaml")
+            self._settle(attempt, lost)
+            return
         folder = self.folder / f"{claim.run_id}.{claim.attempt}"
-        listener = self.log.script(claim.run_id, claim.new.hook)
         try:
             start = prepare(claim, hook, config, folder, ends(claim.asked_at, self.lease))
-            return self.launcher.run(start, listener.feed)
         except Refused as error:
             # It was taken in under another hooks.yaml, and today's cannot read it.
-            return Outcome(State.FAILED, Why.NOT_STARTED, detail=f"not started: {error.told}")
+            self._settle(attempt, not_started(error.told))
         except OSError as error:
-            told = f"not started: {error.filename or folder}: {error.strerror}"
-            return Outcome(State.FAILED, Why.NOT_STARTED, detail=told)
+            shutil.rmtree(folder, ignore_errors=True)
+            self._settle(attempt, not_started(f"{error.filename or folder}: {error.strerror}"))
         except Exception as error:
             self.log.error(f"bug: {place_of(error)}; please report it")
-            told = "not started: an error of the runner's; it has been logged"
-            return Outcome(State.FAILED, Why.NOT_STARTED, detail=told)
-        finally:
-            listener.end()
-            shutil.rmtree(folder, ignore_errors=True)
+            self._settle(attempt, not_started("an error of the runner's; it has been logged"))
+        else:
+            listener = self.log.script(claim.run_id, claim.new.hook)
 
-    def _settle(self, claim: Claim, hook: Hook | None, outcome: Outcome) -> None:
+            def ended(outcome: Outcome) -> None:
+                listener.end()
+                self._settle(attempt, outcome)
+
+            self.launcher.start(start, listener.feed, ended)
+
+    def _settle(self, attempt: _Attempt, outcome: Outcome) -> None:
         """Write down how it went, once the journal takes it: until then the lease protects it."""
-        while True:
-            try:
-                self._write_down(claim, hook, outcome)
-                return
-            except JournalUnavailable as error:
-                self.log.error(
-                    f"{claim.run_id} {claim.new.hook} ended, but the journal is unavailable: "
-                    f"{error}; trying again",
-                    run=claim.run_id,
-                )
-                if self.ended.wait(1.0):
-                    return
-
-    def _write_down(self, claim: Claim, hook: Hook | None, outcome: Outcome) -> None:
+        claim = attempt.claim
         if outcome.why is Why.INTERRUPTED:
-            self._interrupted(claim, hook, outcome)
+            try:
+                self._interrupted(claim, attempt.hook, outcome)
+            except JournalUnavailable as error:
+                self._settle_later(attempt, outcome, error)
+            else:
+                self._done(claim)
             return
-        again_in = self._retry_delay(claim, hook, outcome)
-        if not self.journal.settle(claim, outcome, again_in=again_in):
+        again_in = self._retry_delay(claim, attempt.hook, outcome)
+        self.journal.settle_soon(
+            claim,
+            outcome,
+            lambda told: self.loop.soon(lambda: self._settled(attempt, outcome, again_in, told)),
+            again_in=again_in,
+        )
+
+    def _settled(
+        self,
+        attempt: _Attempt,
+        outcome: Outcome,
+        again_in: float | None,
+        told: bool | JournalUnavailable,
+    ) -> None:
+        claim = attempt.claim
+        if isinstance(told, JournalUnavailable):
+            self._settle_later(attempt, outcome, told)
+            return
+        self._done(claim)
+        if not told:
             self._say(claim, "ended, and counts for nothing: it was cancelled, or begun again")
             return
         again = "" if again_in is None else f"; tried again in {show_duration(round(again_in, 1))}"
         took = show_duration(outcome.seconds)
         self._say(claim, f"{outcome.state} in {took}: {outcome}{again}")
         if outcome.state is State.FAILED and again_in is None:
-            self._tell_of_failures()
+            self.nudged.set()
+
+    def _settle_later(self, attempt: _Attempt, outcome: Outcome, error: JournalUnavailable) -> None:
+        claim = attempt.claim
+        self.log.error(
+            f"{claim.run_id} {claim.new.hook} ended, but the journal is unavailable: "
+            f"{error}; trying again",
+            run=claim.run_id,
+        )
+        if not self.ended.is_set():
+            self.loop.after(AGAIN, lambda: self._settle(attempt, outcome))
+
+    def _done(self, claim: Claim) -> None:
+        del self.attempts[claim.run_id]
+        self._look()
 
     def _retry_delay(self, claim: Claim, hook: Hook | None, outcome: Outcome) -> float | None:
         if hook is None or claim.new.hook.startswith(ON_FAILURE):
@@ -232,7 +282,7 @@ class Workers:
             self._say(claim, f"{outcome}; handed back, to be run again")
         elif state is State.FAILED:
             self._say(claim, f"{outcome}; it has failed for good, and is not run again")
-            self._tell_of_failures()
+            self.nudged.set()
         else:
             self._say(claim, f"{outcome}; it has been cancelled, or begun again")
 
@@ -250,7 +300,9 @@ class Workers:
         """Renew, show, prune; until the last attempt has ended."""
         beat = min(BEAT, self.lease / RENEWALS)
         renew_at, prune_at = time.monotonic() + self.lease / RENEWALS, time.monotonic()
-        while not self.ended.wait(beat):
+        while not self.ended.is_set():
+            self.nudged.wait(beat)
+            self.nudged.clear()
             try:
                 now = time.monotonic()
                 if now >= renew_at:
@@ -270,8 +322,7 @@ class Workers:
 
     def _renew(self) -> None:
         """Keep our leases; a run that is no longer ours loses its script."""
-        with self.lock:
-            claims = [attempt.claim for attempt in self.attempts.values()]
+        claims = [attempt.claim for attempt in list(self.attempts.values())]
         if not claims:
             return
         asked = time.monotonic()
@@ -284,9 +335,7 @@ class Workers:
 
     def _show(self) -> None:
         """Let the journal have what attempts of some length have printed so far."""
-        with self.lock:
-            attempts = list(self.attempts.values())
-        for attempt in attempts:
+        for attempt in list(self.attempts.values()):
             if time.monotonic() - attempt.began < BEAT:
                 continue
             printed = self.launcher.output(attempt.claim.run_id)
@@ -314,9 +363,44 @@ def known(config: Config) -> dict[str, Terms]:
     }
 
 
+def standing_ready(config: Config) -> Ready:
+    """The Python scripts that are to start warm, and what they import.
+
+    Modules are imported once for all: with what every one of these scripts may see of the
+    config vars, which is all of them unless a `pass_env` says otherwise.
+    """
+    hooks = [hook for hook in config.hooks.values() if not hook.missing]
+    scripts: dict[Path, Imports] = {}
+    env = passed(config.environ, None, config.secret_names)
+    for hook in hooks:
+        for command in (hook.command, hook.on_failure):
+            if starts_warm(hook, command):
+                script = Path(command[1])
+                named = tuple((module, ()) for module in hook.preload)
+                scripts[script] = named + imports_of(script)
+                allowed = passed(config.environ, hook.pass_env, config.secret_names)
+                env = {name: value for name, value in env.items() if name in allowed}
+    return Ready(scripts, env, config.root)
+
+
+def starts_warm(hook: Hook, command: tuple[str, ...]) -> bool:
+    """True if a script's command may be carried out by a Python that stands ready."""
+    return (
+        hook.warm
+        and bool(command)
+        and command[-1].endswith(".py")
+        and not any(READ_AT_START.fullmatch(name) for name in hook.env)
+    )
+
+
 def ends(asked: float, lease: float) -> tuple[float, float]:
     """When a script gets TERM, and KILL, whose lease was asked for then (monotonic clock)."""
     return asked + lease * TERM_AT, asked + lease * KILL_AT
+
+
+def not_started(told: str) -> Outcome:
+    """The outcome of an attempt for which there could be no script."""
+    return Outcome(State.FAILED, Why.NOT_STARTED, detail=f"not started: {told}")
 
 
 def failure_run(run: Run, new: NewRun) -> NewRun:
@@ -359,10 +443,12 @@ def prepare(
     command = hook.on_failure if of_failure else hook.command
     if not Path(command[-1]).is_file():
         raise FileNotFoundError(2, "the file is gone", Path(command[-1]).name)
-    folder.mkdir(mode=0o700)
     schema = None if of_failure else hook.schema
     parsed = payload.parse(new.method, new.content_type, new.query, new.body, schema, str(folder))
-    _write_files(new, parsed, folder)
+    if parsed.uploads:
+        folder.mkdir(mode=0o700)
+        for upload in parsed.uploads:
+            Path(upload.path).write_bytes(upload.data)
     facts = Facts(parsed.value, payload.query_fields(new.query), new.headers, new.params)
     args = () if of_failure else hook.args
     return Start(
@@ -373,8 +459,11 @@ def prepare(
         stdin=parsed.stdin,
         timeout=hook.timeout,
         max_output=hook.max_output,
+        folder=folder,
+        request=_request(new),
         memory=hook.memory,
         shield=hook.shield,
+        warm=starts_warm(hook, command),
         lease=lease,
     )
 
@@ -416,18 +505,15 @@ def passed(
     }
 
 
-def _write_files(new: NewRun, parsed: Payload, folder: Path) -> None:
-    for upload in parsed.uploads:
-        Path(upload.path).write_bytes(upload.data)
-    request = {
+def _request(new: NewRun) -> bytes:
+    """What HOOK_REQUEST_FILE tells of the request."""
+    said = {
         "method": new.method,
         "path": new.path,
         "query": payload.query_fields(new.query),
         "headers": dict(new.headers),
     }
-    (folder / "request.json").write_text(
-        json.dumps(request, ensure_ascii=False), "utf-8", "replace"
-    )
+    return json.dumps(said, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _clean(text: str) -> str:

@@ -96,6 +96,43 @@ def test_on_a_dyno_it_gets_503_because_the_disk_goes_too(waiting: Project) -> No
         assert (answer.result().status, answer.result().headers["Retry-After"]) == (503, "10")
 
 
+LOST = "lost with this dyno's disk"
+
+
+def test_on_a_dyno_a_stop_names_the_runs_that_go_with_its_disk(waiting: Project) -> None:
+    with waiting.serve("--slots", "1", "--grace", "1s", DYNO="web.1") as server:
+        runs = [server.post("/later").headers["Hook-Run"] for _ in range(3)]
+        server.wait_for_line("| begun")
+        assert server.stop() == 0
+        server.wait_for_line("stopped")
+
+    # The first was under way and has been handed back; the others had yet to begin.
+    assert [line for line in server.lines if LOST in line] == [
+        f"error: acknowledged, and {LOST}: {' '.join(runs)}"
+    ]
+
+
+def test_on_a_dyno_a_stop_that_leaves_nothing_names_nothing(waiting: Project) -> None:
+    (waiting.folder / "go").touch()
+    with waiting.serve(DYNO="web.1") as server:
+        server.wait_until_ended(server.post("/later").headers["Hook-Run"])
+        assert server.stop() == 0
+        server.wait_for_line("stopped")
+
+    assert [line for line in server.lines if LOST in line] == []
+
+
+def test_where_the_disk_stays_a_stop_names_nothing(waiting: Project) -> None:
+    with waiting.serve("--slots", "1", "--grace", "1s") as server:
+        for _ in range(2):
+            server.post("/later")
+        server.wait_for_line("| begun")
+        assert server.stop() == 0
+        server.wait_for_line("stopped")
+
+    assert [line for line in server.lines if LOST in line] == []
+
+
 def test_a_second_interrupt_from_the_keyboard_stops_at_once(waiting: Project) -> None:
     with waiting.serve("--grace", "1h") as server:
         server.post("/later")

@@ -571,12 +571,16 @@ def test_a_bad_setting_is_told_with_its_line_and_the_mend(
     assert problems(project, f"{HELLO}  {settings}\n") == [f"hooks.yaml:4: {what}" for what in told]
 
 
-@pytest.mark.parametrize("setting", ["warm", "preload"])
-def test_a_setting_that_is_still_to_come_is_refused_and_not_ignored(
-    project: Project, setting: str
-) -> None:
-    assert problems(project, f"{HELLO}  {setting}: 1\n") == [
-        f"hooks.yaml:4: {setting} is not yet available in this version; take it out"
+def test_warm_and_preload_say_how_a_python_script_starts(project: Project) -> None:
+    usual, other = read_hook(project, ""), read_hook(project, "warm: false")
+    assert (usual.warm, usual.preload, other.warm) == (True, (), False)
+    assert read_hook(project, "preload: [json, xml.dom]").preload == ("json", "xml.dom")
+
+
+@pytest.mark.parametrize("name", ["os; import evil", "a..b", "1st"])
+def test_what_is_preloaded_are_modules(project: Project, name: str) -> None:
+    assert problems(project, f"{HELLO}  preload: [{json.dumps(name)}]\n") == [
+        f"hooks.yaml:4: preload must be the name of a module, not {name!r}"
     ]
 
 
@@ -835,7 +839,7 @@ def test_all_complaints_come_at_once(project: Project) -> None:
         "  script: ../a.py\n"
         "  auth: {gitub: $S}\n"
         "  timeout: 5\n"
-        "  warm: true\n"
+        "  warm: yes\n"
         "b: {}\n"
         "/c/:\n"
         "  script: helo.py\n"
@@ -849,7 +853,7 @@ def test_all_complaints_come_at_once(project: Project) -> None:
         "hooks.yaml:4: '../a.py' is outside scripts/; move it there",
         "hooks.yaml:5: unknown scheme 'gitub' in auth; did you mean 'github'?",
         f"hooks.yaml:6: timeout {DURATION} 5; write 5s for seconds",
-        "hooks.yaml:7: warm is not yet available in this version; take it out",
+        "hooks.yaml:7: warm must be true or false, not 'yes'",
         "hooks.yaml:8: unknown key 'b'; did you mean '/b'?",
         "hooks.yaml:9: /c/: a path does not end with '/'; write /c",
         "hooks.yaml:10: there is no scripts/helo.py; did you mean 'hello.py'?",

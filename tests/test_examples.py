@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
-from hookrunner.config import NOT_YET, _Folders, _HookReader
+from hookrunner.config import _Folders, _HookReader
 from hookrunner.files import Folder
 from hookrunner.sections import Section, Source, compose
 from tests.serving import REPOSITORY, SECONDS, Project, Server, environment
@@ -206,7 +206,7 @@ def test_the_settings_table_of_the_readme_is_the_list_of_settings() -> None:
     section, folder = Section(empty), Folder(REPOSITORY)
     _HookReader(empty, section, _Folders(folder, folder)).read()
 
-    assert told == set(section.known) - set(NOT_YET)
+    assert told == set(section.known)
 
 
 def test_the_readmes_own_endpoint_works_as_it_is_written(tmp_path: Path) -> None:

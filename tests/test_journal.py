@@ -468,6 +468,66 @@ def test_a_queue_has_room_again_when_a_run_was_cancelled(journal: Journal) -> No
     made(journal, HELLO, terms)
 
 
+def fill(journal: Journal, terms: Terms) -> int:
+    """Record until the queue takes no more; how many it took."""
+    for taken in range(100):
+        try:
+            journal.record(HELLO, terms)
+        except Full as full:
+            assert str(full) == f"{terms.queue} runs of it are waiting"
+            return taken
+    raise AssertionError("it takes whatever comes")
+
+
+def test_a_queue_that_a_reload_makes_shorter_takes_no_more_until_it_is(journal: Journal) -> None:
+    for _ in range(5):
+        made(journal, HELLO, Terms(queue=10))
+
+    assert fill(journal, Terms(queue=3)) == 0
+    for _ in range(2):
+        claimed(journal)
+    assert fill(journal, Terms(queue=3)) == 0
+    claimed(journal)
+    assert fill(journal, Terms(queue=3)) == 1
+
+
+def test_a_queue_that_a_reload_makes_longer_takes_as_many_more(journal: Journal) -> None:
+    assert fill(journal, Terms(queue=3)) == 3
+
+    assert fill(journal, Terms(queue=5)) == 2
+
+
+def test_a_queue_that_was_made_shorter_and_longer_again_takes_as_many_as_ever(
+    journal: Journal,
+) -> None:
+    assert fill(journal, Terms(queue=5)) == 5
+    for _ in range(4):
+        claimed(journal)
+
+    assert fill(journal, Terms(queue=2)) == 1
+    assert fill(journal, Terms(queue=1)) == 0
+    assert fill(journal, Terms(queue=5)) == 3
+
+
+def test_a_queue_that_takes_none_takes_some_after_a_reload(journal: Journal) -> None:
+    assert fill(journal, Terms(queue=0)) == 0
+    assert fill(journal, Terms(queue=1)) == 1
+    assert fill(journal, Terms(queue=0)) == 0
+
+
+@pytest.mark.parametrize("claims", [0, 1, 3])
+def test_whatever_reloads_make_of_a_queue_it_is_full_at_the_bound_of_today(
+    journal: Journal, claims: int
+) -> None:
+    waiting = 0
+    for bound in (3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8):
+        assert fill(journal, Terms(queue=bound)) == max(bound - waiting, 0)
+        waiting = max(bound, waiting)
+        for _ in range(min(claims, waiting)):
+            claimed(journal)
+            waiting -= 1
+
+
 def test_each_hook_has_a_queue_of_its_own(journal: Journal) -> None:
     terms = Terms(queue=1)
     made(journal, HELLO, terms)
@@ -1693,6 +1753,7 @@ def test_a_run_that_ended_is_forgotten_when_it_has_been_kept(store: Store) -> No
     ids = [made(journal, new) for new in (HELLO, HELLO, DEPLOY)]
     journal.settle(claimed(journal, WITHOUT_DEPLOY), DONE)
     journal.settle(claimed(journal, WITHOUT_DEPLOY), FAILED)
+    journal.tell(ids[1], None)
     journal.cancel(ids[2])
 
     assert journal.prune(KEPT_NOT, 100) == 3
@@ -1709,6 +1770,34 @@ def test_a_run_that_ended_is_kept_until_its_time(journal: Journal) -> None:
     assert journal.prune({"/hello": Terms(keep=FOR_EVER)}, 100) == 0
     assert journal.prune({}, 100) == 0  # a hook that is gone keeps its runs as any other does
     assert outcome(journal, run_id) == DONE
+
+
+@pytest.mark.parametrize("wanted", [None, DEPLOY], ids=["nobody", "somebody"])
+def test_a_failed_run_is_not_forgotten_before_it_has_been_told_of(
+    store: Store, wanted: NewRun | None
+) -> None:
+    journal = store.open()
+    run_id = failed_run(journal)
+
+    assert journal.prune(KEPT_NOT, 100) == 0
+
+    journal = store.open()
+    assert journal.untold() == [run_id]
+    assert (outcome(journal, run_id), journal.recorded(run_id)) == (FAILED, HELLO)
+    assert bool(journal.tell(run_id, wanted)) == (wanted is not None)
+    assert journal.prune(KEPT_NOT, 100) == 1
+    assert journal.run(run_id) is None
+
+
+def test_what_is_yet_to_be_told_of_holds_up_no_forgetting_of_others(journal: Journal) -> None:
+    untold = [failed_run(journal) for _ in range(3)]
+    done = made(journal)
+    journal.settle(claimed(journal), DONE)
+
+    assert journal.prune(KEPT_NOT, 1) == 1
+
+    assert journal.run(done) is None
+    assert journal.untold() == untold
 
 
 def test_a_run_that_has_not_ended_is_never_forgotten(journal: Journal) -> None:
@@ -1744,9 +1833,10 @@ def test_no_more_runs_are_forgotten_at_once_than_are_asked_for(journal: Journal)
 
 
 def test_a_delivery_whose_run_was_forgotten_makes_another_of_its_own(journal: Journal) -> None:
-    made(journal, NAMED)
+    first = made(journal, NAMED)
     journal.settle(claimed(journal), FAILED)
-    journal.prune(KEPT_NOT, 100)
+    journal.tell(first, None)
+    assert journal.prune(KEPT_NOT, 100) == 1
 
     assert known(journal, made(journal, NAMED)).replaces == ""
 
@@ -1876,7 +1966,7 @@ def test_a_claim_says_when_its_lease_began_at_the_earliest(journal: Journal) -> 
 
 def test_what_is_recorded_soon_is_told_when_it_is_kept(store: Store) -> None:
     told: SimpleQueue[object] = SimpleQueue()
-    store.open().record_soon(HELLO, PLAIN, told.put, waits=True)
+    store.open().record_soon(HELLO, PLAIN, told.put, lambda run: None)
     recorded = told.get(timeout=SECONDS)
 
     assert isinstance(recorded, Recorded)
@@ -2002,6 +2092,60 @@ def test_who_waits_too_short_is_told_how_the_run_stands(journal: Journal) -> Non
     assert (queued.state, running.state) == (State.QUEUED, State.RUNNING)
 
 
+def test_who_waits_is_handed_the_run_as_it_stands(journal: Journal) -> None:
+    told: SimpleQueue[Run | None] = SimpleQueue()
+    run_ids = [made(journal), made(journal)]
+    for run_id in run_ids:
+        journal.watch(run_id, told.put)
+
+    journal.settle(claimed(journal), DONE)
+    assert told.get(timeout=SECONDS) == known(journal, run_ids[0])
+    journal.settle(claimed(journal), FAILED, again_in=FOR_EVER)
+    assert told.get(timeout=SECONDS) == known(journal, run_ids[1])
+
+
+def test_who_is_recorded_to_wait_is_told_of_the_end(journal: Journal) -> None:
+    told: SimpleQueue[object] = SimpleQueue()
+    journal.record_soon(HELLO, PLAIN, told.put, told.put)
+    recorded = told.get(timeout=SECONDS)
+    assert isinstance(recorded, Recorded)
+
+    journal.settle(claimed(journal), DONE)
+
+    assert told.get(timeout=SECONDS) == known(journal, recorded.run_id)
+
+
+def test_a_repeat_that_waits_for_what_has_ended_is_told_at_once(journal: Journal) -> None:
+    told: SimpleQueue[object] = SimpleQueue()
+    run_id = made(journal, NAMED)
+    journal.settle(claimed(journal), DONE)
+
+    journal.record_soon(NAMED, PLAIN, told.put, told.put)
+
+    assert told.get(timeout=SECONDS) == Recorded(run_id, joined=True)
+    assert told.get(timeout=SECONDS) is None
+
+
+def test_who_waits_for_a_run_that_will_be_tried_again_is_told_at_once(journal: Journal) -> None:
+    told: SimpleQueue[Run | None] = SimpleQueue()
+    run_id = made(journal)
+    journal.settle(claimed(journal), FAILED, again_in=FOR_EVER)
+
+    journal.watch(run_id, told.put)
+
+    assert told.get(timeout=SECONDS) is None
+
+
+def test_how_a_run_stands_is_told_without_its_output(journal: Journal) -> None:
+    run_id = made(journal)
+    journal.settle(claimed(journal), DONE)
+
+    run = known(journal, run_id)
+    assert run.outcome
+    assert journal.standing(run_id) == replace(run, outcome=replace(run.outcome, stdout=b""))
+    assert journal.standing("k3x9") is None
+
+
 def test_nobody_waits_for_an_unknown_run(journal: Journal) -> None:
     assert await_end(journal, "k3x9", FOR_EVER) is None
 
@@ -2062,7 +2206,7 @@ def test_a_closed_journal_is_unavailable(journal: Journal) -> None:
         lambda: journal.tell(run_id, DEPLOY),
         lambda: journal.prune(HOOKS, 1),
         lambda: journal.claim(HOOKS, FOR_EVER, wait=FOR_EVER),
-        lambda: journal.watch(run_id, lambda: None),
+        lambda: journal.standing(run_id),
     ]
 
     for call in calls:

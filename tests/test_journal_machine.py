@@ -318,7 +318,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(most=st.integers(1, 3))
     def prune(self, most: int) -> None:
-        ended = [life for life in self.lives if not life.live]
+        ended = [life for life in self.lives if not life.live and not life.untold]
 
         assert self.journal.prune(TERMS, most) == 0  # they are kept for a week
         assert self.journal.prune(KEPT_NOT, most) == min(most, len(ended))

@@ -17,17 +17,59 @@ import threading
 import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
+from tempfile import TemporaryDirectory
 
 import pytest
 
-from hookrunner.launch.process import ProcessLauncher
 from hookrunner.model import Outcome, State, Why
-from hookrunner.seams import Emit, Launcher, Start, Stream
+from hookrunner.seams import Emit, Ready, Start, Stream
+from tests.launching import Launching
 
-LAUNCHERS: Mapping[str, Callable[[], Launcher]] = {
-    "cold": ProcessLauncher,
+BECOMES = """
+import gc, os, signal, sys
+assert gc.get_freeze_count(), "it has started cold"
+for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python itself ignores these
+    signal.signal(number, signal.SIG_DFL)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
+class Warm(Launching):
+    """The launcher with a Python script that stands ready, and becomes what is to be started.
+
+    So what a command finds around itself, and how it is seen to its end, is what a warm
+    start gives. What is Python's own is for test_warm.py.
+    """
+
+    def __init__(self) -> None:
+        warm = threading.Event()
+        super().__init__(say=lambda level, line: warm.set())
+        self.folder = TemporaryDirectory()
+        self.script = Path(self.folder.name) / "becomes.py"
+        self.script.write_text(BECOMES)
+        self.stand_ready(Ready({self.script: ()}, {"PATH": PATH}, Path("/")))
+        assert warm.wait(SECONDS)
+
+    def start(self, start: Start, emit: Emit, ended: Callable[[Outcome], None]) -> None:
+        command = (sys.executable, str(self.script), *start.command)
+        super().start(replace(start, command=command, warm=True), emit, ended)
+
+    def close(self) -> None:
+        super().close()
+        self.folder.cleanup()
+
+
+LAUNCHERS: Mapping[str, Callable[[], Launching]] = {
+    "cold": Launching,
+    "warm": Warm,
 }
+
+ONLY_COLD = pytest.mark.parametrize("launcher", ["cold"], indirect=True)
+"""For a command that cannot be executed, which no Python script can be; and where a script's
+parent is the supervisor."""
 
 MB = 1024 * 1024
 SECONDS = 20.0
@@ -37,7 +79,7 @@ PATH = os.environ.get("PATH", os.defpath)
 
 
 @pytest.fixture(params=LAUNCHERS)
-def launcher(request: pytest.FixtureRequest) -> Iterator[Launcher]:
+def launcher(request: pytest.FixtureRequest) -> Iterator[Launching]:
     """A launcher of each kind; nothing has been started by it."""
     launcher = LAUNCHERS[request.param]()
     yield launcher
@@ -130,7 +172,7 @@ def start(
 
 
 def shell(
-    launcher: Launcher,
+    launcher: Launching,
     text: str,
     emit: Emit = nobody,
     *,
@@ -153,7 +195,7 @@ def shell(
 
 
 def python(
-    launcher: Launcher, text: str, emit: Emit = nobody, *, memory: int | None = None
+    launcher: Launching, text: str, emit: Emit = nobody, *, memory: int | None = None
 ) -> Outcome:
     """Run a Python script to its end."""
     return launcher.run(start(sys.executable, "-c", text, memory=memory), emit)
@@ -196,7 +238,7 @@ def signals(handler: signal.Handlers, blocked: set[signal.Signals]) -> Iterator[
     ],
 )
 def test_a_script_reads_its_stdin_byte_for_byte_and_then_its_end(
-    launcher: Launcher, data: bytes
+    launcher: Launching, data: bytes
 ) -> None:
     outcome = launcher.run(start("cat", stdin=data, max_output=6 * MB), nobody)
 
@@ -204,7 +246,7 @@ def test_a_script_reads_its_stdin_byte_for_byte_and_then_its_end(
     assert hashlib.sha256(outcome.stdout).digest() == hashlib.sha256(data).digest()
 
 
-def test_a_script_need_not_read_its_stdin(launcher: Launcher) -> None:
+def test_a_script_need_not_read_its_stdin(launcher: Launching) -> None:
     outcome = launcher.run(start("true", stdin=bytes(5 * MB)), nobody)
 
     assert outcome.state is State.SUCCEEDED
@@ -213,7 +255,7 @@ def test_a_script_need_not_read_its_stdin(launcher: Launcher) -> None:
 # --- standard output and standard error
 
 
-def test_stdout_and_stderr_are_told_apart(launcher: Launcher) -> None:
+def test_stdout_and_stderr_are_told_apart(launcher: Launching) -> None:
     heard = Heard()
 
     outcome = shell(launcher, "echo one; echo two >&2; printf three", heard)
@@ -223,7 +265,7 @@ def test_stdout_and_stderr_are_told_apart(launcher: Launcher) -> None:
 
 
 def test_output_is_handed_on_while_the_script_still_runs(
-    launcher: Launcher, tmp_path: Path
+    launcher: Launching, tmp_path: Path
 ) -> None:
     fifo = tmp_path / "go"
     os.mkfifo(fifo)
@@ -235,7 +277,7 @@ def test_output_is_handed_on_while_the_script_still_runs(
     assert heard.out == b"no line end yetgo on\n"
 
 
-def test_a_script_may_fill_one_pipe_before_it_writes_to_the_other(launcher: Launcher) -> None:
+def test_a_script_may_fill_one_pipe_before_it_writes_to_the_other(launcher: Launching) -> None:
     text = """
 import os
 for size in (3_000_000, 1):
@@ -252,14 +294,14 @@ for size in (3_000_000, 1):
     assert (len(heard.out), len(heard.err)) == (3_000_001, 3_000_001)
 
 
-def test_what_a_script_wrote_just_before_its_end_is_kept(launcher: Launcher) -> None:
+def test_what_a_script_wrote_just_before_its_end_is_kept(launcher: Launching) -> None:
     for _ in range(20):
         outcome = shell(launcher, "head -c 60000 /dev/zero; head -c 60000 /dev/zero >&2")
 
         assert (len(outcome.stdout), len(outcome.stderr)) == (60_000, 60_000)
 
 
-def test_a_pipe_that_a_script_filled_before_it_died_is_read_to_its_end(launcher: Launcher) -> None:
+def test_a_pipe_that_a_script_filled_before_it_died_is_read_to_its_end(launcher: Launching) -> None:
     text = f"""
 import fcntl, os
 for fd in (1, 2):
@@ -274,13 +316,13 @@ os.kill(os.getpid(), 9)
         assert (len(outcome.stdout), len(outcome.stderr)) == (MB, MB)
 
 
-def test_output_of_the_limit_is_kept_whole(launcher: Launcher) -> None:
+def test_output_of_the_limit_is_kept_whole(launcher: Launching) -> None:
     outcome = shell(launcher, "printf 0123456789; printf abcdefghij >&2", max_output=10)
 
     assert (outcome.stdout, outcome.stderr) == (b"0123456789", b"abcdefghij")
 
 
-def test_output_beyond_the_limit_loses_its_middle_and_says_how_much(launcher: Launcher) -> None:
+def test_output_beyond_the_limit_loses_its_middle_and_says_how_much(launcher: Launching) -> None:
     heard = Heard()
 
     outcome = shell(launcher, "printf 0123456789ABC; printf err >&2", heard, max_output=11)
@@ -291,7 +333,7 @@ def test_output_beyond_the_limit_loses_its_middle_and_says_how_much(launcher: La
 
 
 def test_a_line_of_60_mb_takes_little_memory_and_is_kept_head_and_tail(
-    launcher: Launcher,
+    launcher: Launching,
 ) -> None:
     handed_on = 0
 
@@ -323,7 +365,7 @@ def test_a_line_of_60_mb_takes_little_memory_and_is_kept_head_and_tail(
 
 
 @pytest.mark.parametrize("code", [1, 3, 126, 127, 128, 137, 255])
-def test_a_script_fails_by_its_exit_code(launcher: Launcher, code: int) -> None:
+def test_a_script_fails_by_its_exit_code(launcher: Launching, code: int) -> None:
     outcome = shell(launcher, f"exit {code}")
 
     assert (outcome.state, outcome.why) == (State.FAILED, Why.EXIT)
@@ -331,7 +373,7 @@ def test_a_script_fails_by_its_exit_code(launcher: Launcher, code: int) -> None:
     assert str(outcome) == f"exit {code}"
 
 
-def test_a_script_succeeds_by_exit_0_whatever_it_says_on_stderr(launcher: Launcher) -> None:
+def test_a_script_succeeds_by_exit_0_whatever_it_says_on_stderr(launcher: Launching) -> None:
     outcome = shell(launcher, "echo alas >&2")
 
     assert (outcome.state, outcome.why) == (State.SUCCEEDED, None)
@@ -350,7 +392,7 @@ def test_a_script_succeeds_by_exit_0_whatever_it_says_on_stderr(launcher: Launch
     ],
 )
 def test_a_script_that_dies_of_a_signal_failed_by_it(
-    launcher: Launcher, number: int, told: str
+    launcher: Launching, number: int, told: str
 ) -> None:
     outcome = shell(launcher, f"kill -{int(number)} $$")
 
@@ -362,7 +404,7 @@ def test_a_script_that_dies_of_a_signal_failed_by_it(
 # --- a timeout
 
 
-def test_a_script_out_of_time_gets_a_term(launcher: Launcher) -> None:
+def test_a_script_out_of_time_gets_a_term(launcher: Launching) -> None:
     outcome = launcher.run(start("sleep", "1000", timeout=0.2), nobody)
 
     assert (outcome.state, outcome.why) == (State.FAILED, Why.TIMEOUT)
@@ -370,7 +412,7 @@ def test_a_script_out_of_time_gets_a_term(launcher: Launcher) -> None:
     assert str(outcome) == "timed out after 0.2 s"
 
 
-def test_a_script_out_of_time_has_failed_even_if_it_then_exits_0(launcher: Launcher) -> None:
+def test_a_script_out_of_time_has_failed_even_if_it_then_exits_0(launcher: Launching) -> None:
     outcome = shell(launcher, "trap 'exit 0' TERM; sleep 1000 & wait", timeout=1)
 
     assert (outcome.state, outcome.why) == (State.FAILED, Why.TIMEOUT)
@@ -378,7 +420,7 @@ def test_a_script_out_of_time_has_failed_even_if_it_then_exits_0(launcher: Launc
 
 
 def test_a_script_that_has_closed_its_output_is_out_of_time_all_the_same(
-    launcher: Launcher,
+    launcher: Launching,
 ) -> None:
     outcome = shell(launcher, "exec >&- 2>&-; sleep 1000", timeout=0.2)
 
@@ -386,7 +428,7 @@ def test_a_script_that_has_closed_its_output_is_out_of_time_all_the_same(
 
 
 def test_a_script_that_never_stops_talking_is_out_of_time_all_the_same(
-    launcher: Launcher,
+    launcher: Launching,
 ) -> None:
     outcome = shell(launcher, "exec cat /dev/zero", timeout=0.2)
 
@@ -394,7 +436,7 @@ def test_a_script_that_never_stops_talking_is_out_of_time_all_the_same(
 
 
 def test_a_group_that_ignores_the_term_of_a_timeout_is_killed_and_its_output_kept(
-    launcher: Launcher, leash: Leash
+    launcher: Launching, leash: Leash
 ) -> None:
     text = """
 trap '' TERM
@@ -415,7 +457,7 @@ while :; do sleep 1000; done
 
 
 def test_what_a_script_leaves_running_in_its_group_cannot_hold_the_answer_and_dies(
-    launcher: Launcher, leash: Leash
+    launcher: Launching, leash: Leash
 ) -> None:
     text = """exec 9>"$LEASH"; trap '' TERM HUP; sleep 1000 & echo done"""
 
@@ -426,7 +468,7 @@ def test_what_a_script_leaves_running_in_its_group_cannot_hold_the_answer_and_di
 
 
 def test_what_a_failed_script_leaves_running_in_its_group_dies_too(
-    launcher: Launcher, leash: Leash
+    launcher: Launching, leash: Leash
 ) -> None:
     outcome = shell(launcher, 'exec 9>"$LEASH"; sleep 1000 & kill -9 $$', LEASH=str(leash.path))
 
@@ -435,7 +477,7 @@ def test_what_a_failed_script_leaves_running_in_its_group_dies_too(
 
 
 def test_what_has_a_session_of_its_own_cannot_hold_the_answer_by_an_open_pipe(
-    launcher: Launcher,
+    launcher: Launching,
 ) -> None:
     text = """
 import subprocess
@@ -449,7 +491,7 @@ print(subprocess.Popen(["sleep", "1000"], start_new_session=True).pid, flush=Tru
 
 
 def test_what_floods_the_pipe_from_a_session_of_its_own_cannot_hold_the_answer(
-    launcher: Launcher,
+    launcher: Launching,
 ) -> None:
     text = """
 import subprocess, sys
@@ -465,7 +507,7 @@ print(subprocess.Popen(["cat", "/dev/zero"], stdout=2, start_new_session=True).p
 # --- what a script finds around it
 
 
-def test_a_script_works_in_the_folder_it_is_given(launcher: Launcher, tmp_path: Path) -> None:
+def test_a_script_works_in_the_folder_it_is_given(launcher: Launching, tmp_path: Path) -> None:
     outcome = launcher.run(start("pwd", "-P", cwd=tmp_path), nobody)
 
     assert outcome.stdout.decode() == f"{tmp_path.resolve()}\n"
@@ -480,7 +522,7 @@ def test_a_script_works_in_the_folder_it_is_given(launcher: Launcher, tmp_path: 
 )
 @EACH_WAY
 def test_a_script_has_exactly_the_environment_it_is_given(
-    launcher: Launcher, env: dict[str, str], memory: int | None, shield: bool
+    launcher: Launching, env: dict[str, str], memory: int | None, shield: bool
 ) -> None:
     given = start("/usr/bin/env", "-0", env=env, memory=memory, shield=shield)
 
@@ -492,7 +534,7 @@ def test_a_script_has_exactly_the_environment_it_is_given(
 
 @EACH_WAY
 def test_a_script_gets_its_arguments_as_they_are(
-    launcher: Launcher, memory: int | None, shield: bool
+    launcher: Launching, memory: int | None, shield: bool
 ) -> None:
     arguments = ("", "two words", "$HOME `id` $(id) ; id", "-n", "*", "a\nb", "ü")
     given = start("printf", "%s\\0", *arguments, memory=memory, shield=shield)
@@ -500,14 +542,14 @@ def test_a_script_gets_its_arguments_as_they_are(
     assert launcher.run(given, nobody).stdout.decode() == "".join(f"{a}\0" for a in arguments)
 
 
-def test_a_script_leads_a_session_and_a_process_group_of_its_own(launcher: Launcher) -> None:
+def test_a_script_leads_a_session_and_a_process_group_of_its_own(launcher: Launching) -> None:
     outcome = python(launcher, "import os; print(os.getpid(), os.getsid(0), os.getpgid(0))")
 
     assert len(set(outcome.stdout.split())) == 1
     assert int(outcome.stdout.split()[0]) != os.getpid()
 
 
-def test_a_script_inherits_no_descriptor_but_the_standard_three(launcher: Launcher) -> None:
+def test_a_script_inherits_no_descriptor_but_the_standard_three(launcher: Launching) -> None:
     text = """
 import os
 for fd in os.listdir("/proc/self/fd"):
@@ -526,7 +568,7 @@ for fd in os.listdir("/proc/self/fd"):
     assert sorted(outcome.stdout.split()) == [b"0", b"1", b"2"]
 
 
-def signals_seen(launcher: Launcher, *, shield: bool = False) -> dict[str, int]:
+def signals_seen(launcher: Launching, *, shield: bool = False) -> dict[str, int]:
     """The sets of signals that a script finds ignored and blocked at its start."""
     command = ("grep", "-E", "^Sig(Ign|Blk)", "/proc/self/status")
     outcome = launcher.run(start(*command, shield=shield), nobody)
@@ -535,19 +577,19 @@ def signals_seen(launcher: Launcher, *, shield: bool = False) -> dict[str, int]:
     return {name: int(value, 16) & ~(0b11 << 31) for name, value in lines}
 
 
-def test_a_script_starts_with_standard_signals(launcher: Launcher) -> None:
+def test_a_script_starts_with_standard_signals(launcher: Launching) -> None:
     with signals(signal.SIG_DFL, blocked=set()):
         assert signals_seen(launcher) == {"SigIgn": 0, "SigBlk": 0}
 
 
 def test_a_script_starts_with_standard_signals_though_the_runner_ignores_and_blocks_some(
-    launcher: Launcher,
+    launcher: Launching,
 ) -> None:
     with signals(signal.SIG_IGN, blocked={signal.SIGUSR1}):
         assert signals_seen(launcher) == {"SigIgn": 0, "SigBlk": 0}
 
 
-def test_a_script_cannot_take_more_memory_than_its_limit(launcher: Launcher) -> None:
+def test_a_script_cannot_take_more_memory_than_its_limit(launcher: Launching) -> None:
     text = "bytearray(300 * 1024 ** 2); print('had it')"
 
     limited = python(launcher, text, memory=200 * MB)
@@ -558,14 +600,14 @@ def test_a_script_cannot_take_more_memory_than_its_limit(launcher: Launcher) -> 
     assert free.stdout == b"had it\n"
 
 
-def test_a_shielded_script_starts_with_term_ignored_and_nothing_else(launcher: Launcher) -> None:
+def test_a_shielded_script_starts_with_term_ignored_and_nothing_else(launcher: Launching) -> None:
     with signals(signal.SIG_DFL, blocked=set()):
         seen = signals_seen(launcher, shield=True)
 
     assert seen == {"SigIgn": 1 << (signal.SIGTERM - 1), "SigBlk": 0}
 
 
-def test_a_shielded_script_outlives_a_term(launcher: Launcher) -> None:
+def test_a_shielded_script_outlives_a_term(launcher: Launching) -> None:
     outcome = shell(launcher, "kill -TERM $$; echo alive", shield=True)
 
     assert (outcome.state, outcome.stdout) == (State.SUCCEEDED, b"alive\n")
@@ -590,9 +632,10 @@ def not_started(outcome: Outcome) -> str:
     return str(outcome)
 
 
+@ONLY_COLD
 @EACH_WAY
 def test_a_missing_script_is_not_started(
-    launcher: Launcher, tmp_path: Path, memory: int | None, shield: bool
+    launcher: Launching, tmp_path: Path, memory: int | None, shield: bool
 ) -> None:
     given = start(str(tmp_path / "gone"), memory=memory, shield=shield)
 
@@ -601,9 +644,10 @@ def test_a_missing_script_is_not_started(
     assert told == "not started: gone: No such file or directory"
 
 
+@ONLY_COLD
 @EACH_WAY
 def test_a_script_without_its_run_bit_is_not_started(
-    launcher: Launcher, tmp_path: Path, memory: int | None, shield: bool
+    launcher: Launching, tmp_path: Path, memory: int | None, shield: bool
 ) -> None:
     script = broken(tmp_path, "plain", "#!/bin/sh\n", mode=0o644)
     given = start(script, memory=memory, shield=shield)
@@ -611,9 +655,10 @@ def test_a_script_without_its_run_bit_is_not_started(
     assert not_started(launcher.run(given, nobody)) == "not started: plain: Permission denied"
 
 
+@ONLY_COLD
 @EACH_WAY
 def test_a_script_whose_interpreter_is_missing_is_not_started(
-    launcher: Launcher, tmp_path: Path, memory: int | None, shield: bool
+    launcher: Launching, tmp_path: Path, memory: int | None, shield: bool
 ) -> None:
     script = broken(tmp_path, "odd", "#!/no/such/interpreter\n")
     given = start(script, memory=memory, shield=shield)
@@ -621,13 +666,15 @@ def test_a_script_whose_interpreter_is_missing_is_not_started(
     assert not_started(launcher.run(given, nobody)) == "not started: odd: No such file or directory"
 
 
-def test_a_script_that_is_no_program_is_not_started(launcher: Launcher, tmp_path: Path) -> None:
+@ONLY_COLD
+def test_a_script_that_is_no_program_is_not_started(launcher: Launching, tmp_path: Path) -> None:
     given = start(broken(tmp_path, "text", "no interpreter is named\n"))
 
     assert not_started(launcher.run(given, nobody)) == "not started: text: Exec format error"
 
 
-def test_a_supervisor_that_a_script_stops_or_kills_is_replaced(launcher: Launcher) -> None:
+@ONLY_COLD
+def test_a_supervisor_that_a_script_stops_or_kills_is_replaced(launcher: Launching) -> None:
     for number in ("STOP", "KILL"):
         outcome = shell(launcher, f"kill -{number} $PPID; sleep 1000")
         assert (outcome.state, outcome.why) == (State.FAILED, Why.INTERRUPTED)
@@ -636,7 +683,7 @@ def test_a_supervisor_that_a_script_stops_or_kills_is_replaced(launcher: Launche
         assert shell(launcher, "echo still here").stdout == b"still here\n"
 
 
-def test_a_script_whose_folder_is_gone_is_not_started(launcher: Launcher, tmp_path: Path) -> None:
+def test_a_script_whose_folder_is_gone_is_not_started(launcher: Launching, tmp_path: Path) -> None:
     given = start("true", cwd=tmp_path / "nowhere")
 
     told = not_started(launcher.run(given, nobody))
@@ -645,7 +692,9 @@ def test_a_script_whose_folder_is_gone_is_not_started(launcher: Launcher, tmp_pa
 
 
 @pytest.mark.parametrize("where", ["env", "arguments"])
-def test_a_script_with_a_nul_in_what_it_gets_is_not_started(launcher: Launcher, where: str) -> None:
+def test_a_script_with_a_nul_in_what_it_gets_is_not_started(
+    launcher: Launching, where: str
+) -> None:
     given = start("true", env={"A": "a\0b"}) if where == "env" else start("true", "a\0b")
 
     assert not_started(launcher.run(given, nobody)) == (
@@ -655,7 +704,7 @@ def test_a_script_with_a_nul_in_what_it_gets_is_not_started(launcher: Launcher, 
 
 @EACH_WAY
 def test_a_script_with_too_large_an_environment_is_not_started(
-    launcher: Launcher, memory: int | None, shield: bool
+    launcher: Launching, memory: int | None, shield: bool
 ) -> None:
     given = start("true", env={"A": "x" * (3 * MB)}, memory=memory, shield=shield)
 
@@ -664,7 +713,8 @@ def test_a_script_with_too_large_an_environment_is_not_started(
     )
 
 
-def test_a_script_that_was_not_started_says_nothing(launcher: Launcher, tmp_path: Path) -> None:
+@ONLY_COLD
+def test_a_script_that_was_not_started_says_nothing(launcher: Launching, tmp_path: Path) -> None:
     heard = Heard()
 
     launcher.run(start(str(tmp_path / "gone")), heard)
@@ -677,7 +727,7 @@ def test_a_script_that_was_not_started_says_nothing(launcher: Launcher, tmp_path
 TRAPS = "trap 'exit {code}' TERM; echo ready; sleep 1000 & wait"
 
 
-def test_begin_stop_lets_what_runs_come_to_its_end(launcher: Launcher, tmp_path: Path) -> None:
+def test_begin_stop_lets_what_runs_come_to_its_end(launcher: Launching, tmp_path: Path) -> None:
     fifo = tmp_path / "go"
     os.mkfifo(fifo)
 
@@ -695,7 +745,7 @@ def test_begin_stop_lets_what_runs_come_to_its_end(launcher: Launcher, tmp_path:
 
 @pytest.mark.parametrize("name", ["TERM", "KILL"])
 def test_a_script_that_dies_of_a_strangers_signal_while_stopping_was_interrupted(
-    launcher: Launcher, name: str
+    launcher: Launching, name: str
 ) -> None:
     launcher.begin_stop()
 
@@ -708,7 +758,7 @@ def test_a_script_that_dies_of_a_strangers_signal_while_stopping_was_interrupted
 
 
 def test_a_script_that_dies_of_any_other_signal_while_stopping_is_at_fault(
-    launcher: Launcher,
+    launcher: Launching,
 ) -> None:
     launcher.begin_stop()
 
@@ -717,7 +767,7 @@ def test_a_script_that_dies_of_any_other_signal_while_stopping_is_at_fault(
     assert (outcome.why, str(outcome)) == (Why.SIGNAL, "signal 11 (SIGSEGV)")
 
 
-def test_a_script_that_times_out_while_stopping_has_timed_out(launcher: Launcher) -> None:
+def test_a_script_that_times_out_while_stopping_has_timed_out(launcher: Launching) -> None:
     launcher.begin_stop()
 
     outcome = launcher.run(start("sleep", "1000", timeout=0.2), nobody)
@@ -725,7 +775,7 @@ def test_a_script_that_times_out_while_stopping_has_timed_out(launcher: Launcher
     assert outcome.why is Why.TIMEOUT
 
 
-def test_terminate_sends_term_to_the_whole_group(launcher: Launcher) -> None:
+def test_terminate_sends_term_to_the_whole_group(launcher: Launching) -> None:
     # The child is not asked before its trap stands, nor the leader: it says ready for both.
     text = """
 trap 'wait; exit 4' TERM
@@ -738,7 +788,7 @@ wait
     assert outcome.exit_code == 4
 
 
-def test_a_script_that_fails_of_terminate_was_interrupted(launcher: Launcher) -> None:
+def test_a_script_that_fails_of_terminate_was_interrupted(launcher: Launching) -> None:
     outcome = shell(launcher, TRAPS.format(code=3), Heard(b"ready", launcher.terminate))
 
     assert (outcome.state, outcome.why) == (State.FAILED, Why.INTERRUPTED)
@@ -746,13 +796,13 @@ def test_a_script_that_fails_of_terminate_was_interrupted(launcher: Launcher) ->
     assert str(outcome) == "interrupted: the runner is stopping"
 
 
-def test_a_script_that_is_told_to_terminate_and_exits_0_succeeded(launcher: Launcher) -> None:
+def test_a_script_that_is_told_to_terminate_and_exits_0_succeeded(launcher: Launching) -> None:
     outcome = shell(launcher, TRAPS.format(code=0), Heard(b"ready", launcher.terminate))
 
     assert (outcome.state, outcome.why) == (State.SUCCEEDED, None)
 
 
-def test_a_script_that_is_started_after_terminate_is_interrupted(launcher: Launcher) -> None:
+def test_a_script_that_is_started_after_terminate_is_interrupted(launcher: Launching) -> None:
     launcher.terminate()
 
     outcome = launcher.run(start("sleep", "1000"), nobody)
@@ -761,7 +811,7 @@ def test_a_script_that_is_started_after_terminate_is_interrupted(launcher: Launc
 
 
 def test_kill_ends_a_whole_group_that_ignores_term_as_interrupted(
-    launcher: Launcher, leash: Leash
+    launcher: Launching, leash: Leash
 ) -> None:
     text = """exec 9>"$LEASH"; trap '' TERM; sleep 1000 & echo ready; wait"""
 
@@ -776,23 +826,24 @@ def test_kill_ends_a_whole_group_that_ignores_term_as_interrupted(
     assert leash.let_go()
 
 
-def test_kill_interrupts_even_if_nothing_came_before_it(launcher: Launcher) -> None:
+def test_kill_interrupts_even_if_nothing_came_before_it(launcher: Launching) -> None:
     outcome = shell(launcher, "echo ready; sleep 1000", Heard(b"ready", launcher.kill))
 
     assert (outcome.why, outcome.signal) == (Why.INTERRUPTED, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("order", ["terminate", "kill"])
-def test_every_script_that_runs_is_told_to_end(launcher: Launcher, order: str) -> None:
-    all_ready = threading.Barrier(5)
+def test_every_script_that_runs_is_told_to_end(launcher: Launching, order: str) -> None:
+    ready: SimpleQueue[None] = SimpleQueue()
 
     def run() -> Outcome:
-        return shell(launcher, "echo ready; sleep 1000", Heard(b"ready", all_ready.wait))
+        return shell(launcher, "echo ready; sleep 1000", Heard(b"ready", lambda: ready.put(None)))
 
     launcher.begin_stop()
     with ThreadPoolExecutor(4) as pool:
         runs = [pool.submit(run) for _ in range(4)]
-        all_ready.wait(SECONDS)
+        for _ in runs:
+            ready.get(timeout=SECONDS)
         getattr(launcher, order)()
 
     assert [run.result().why for run in runs] == [Why.INTERRUPTED] * 4
@@ -801,7 +852,7 @@ def test_every_script_that_runs_is_told_to_end(launcher: Launcher, order: str) -
 # --- many scripts
 
 
-def test_scripts_that_run_at_once_keep_their_own_input_and_output(launcher: Launcher) -> None:
+def test_scripts_that_run_at_once_keep_their_own_input_and_output(launcher: Launching) -> None:
     inputs = [os.urandom(200_000) for _ in range(16)]
 
     with ThreadPoolExecutor(8) as pool:
@@ -812,7 +863,7 @@ def test_scripts_that_run_at_once_keep_their_own_input_and_output(launcher: Laun
     assert [outcome.stdout for outcome in outcomes] == inputs
 
 
-def test_runs_leave_no_descriptor_open(launcher: Launcher, tmp_path: Path) -> None:
+def test_runs_leave_no_descriptor_open(launcher: Launching, tmp_path: Path) -> None:
     shell(launcher, "true")  # what a launcher opens once and for all
     before = open_descriptors()
 

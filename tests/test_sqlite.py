@@ -682,6 +682,29 @@ def test_the_room_of_forgotten_runs_is_given_back(journal: SqliteJournal, folder
     assert (folder / "runs.sqlite").stat().st_size < 500_000
 
 
+def test_nothing_is_asked_that_reads_every_run_there_is(folder: Path) -> None:
+    # All who record wait for what the writer asks, and a table may hold a million runs.
+    heard: dict[str, Any] = {}
+
+    class Connection(sqlite3.Connection):
+        def execute(self, sql: str, given: Any = (), /) -> sqlite3.Cursor:
+            heard[sql] = given
+            return super().execute(sql, given)
+
+    def connect(*args: Any, **named: Any) -> sqlite3.Connection:
+        return sqlite3.connect(*args, **named, factory=Connection)
+
+    with closing(SqliteJournal(folder, connect)) as journal:
+        live_a_whole_life(Witness(folder, journal))
+
+    asked = {sql: given for sql, given in heard.items() if "run" in sql.split()}
+    assert len(asked) > 20
+    with closing(sqlite3.connect(folder / "runs.sqlite")) as db:
+        for sql, given in asked.items():
+            plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}", given)]
+            assert "SCAN run" not in plan, sql  # with an index it is but a part of them
+
+
 # --- the last line of defence
 
 

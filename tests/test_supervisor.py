@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from hookrunner.launch.process import ProcessLauncher
 from hookrunner.model import State, Why
 from hookrunner.seams import Start
+from tests.launching import Launching
 from tests.serving import Project, Server, alive, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has subreapers")
@@ -173,7 +173,7 @@ def test_a_lease_that_is_renewed_holds(family: Project) -> None:
 
 def test_a_script_whose_lease_has_ended_is_not_started_at_all(tmp_path: Path) -> None:
     # A runner that was paused between its claim and its order, for longer than the lease.
-    launcher = ProcessLauncher()
+    launcher = Launching()
     past = time.monotonic() - 1
     late = Start(
         run_id="k3x9",

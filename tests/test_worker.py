@@ -20,11 +20,11 @@ import pytest
 from hookrunner.config import load
 from hookrunner.intake import Accepted, Intake
 from hookrunner.journal.sqlite import SqliteJournal
-from hookrunner.launch.process import ProcessLauncher
 from hookrunner.log import Log
 from hookrunner.model import Delivery, NewRun, Outcome, Run, State, Terms, Why
 from hookrunner.worker import Workers
-from tests.serving import SECONDS, Project
+from tests.launching import Launching
+from tests.serving import SECONDS, Project, wait_until
 from tests.waiting import accept, await_end
 
 JSON = "application/json"
@@ -55,9 +55,11 @@ class Works:
         config = load(project.folder / "hooks.yaml", {**ENVIRON, **environ})
         self.log.know(config.secrets)
         self.journal = SqliteJournal(project.folder / "var")
-        self.launcher = ProcessLauncher()
+        self.launcher = Launching()
         self.intake = Intake(config, self.journal, self.log)
-        self.workers = Workers(config, self.journal, self.launcher, self.log, self.folder, 2)
+        self.workers = Workers(
+            self.launcher.loop, config, self.journal, self.launcher, self.log, self.folder, 2
+        )
 
     def __enter__(self) -> Works:
         self.workers.start()
@@ -366,7 +368,7 @@ def test_the_folder_is_gone_once_the_run_has_ended(project: Project, script: str
         run = works.run(post("/run"))
 
         assert run.attempt == 1
-        assert list(works.folder.iterdir()) == []
+        wait_until(lambda: not list(works.folder.iterdir()), "the folder is gone")
 
 
 def test_a_folder_that_a_script_put_in_place_of_its_own_is_not_emptied(project: Project) -> None:

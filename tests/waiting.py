@@ -18,7 +18,7 @@ def accept(intake: Intake, delivery: Delivery) -> Accepted | Ignored:
     if isinstance(judged, Ignored):
         return judged
     told: SimpleQueue[object] = SimpleQueue()
-    intake.record(judged, told.put, waits=False)
+    intake.record(judged, told.put)
     accepted = told.get(timeout=SECONDS)
     assert callable(accepted)
     result = accepted()
@@ -28,8 +28,12 @@ def accept(intake: Intake, delivery: Delivery) -> Accepted | Ignored:
 
 def await_end(journal: Journal, run_id: str, timeout: float) -> Run | None:
     """How a run stands once an attempt of it has ended, or after so many seconds."""
-    told = threading.Event()
-    journal.watch(run_id, told.set)
-    told.wait(timeout)
-    journal.unwatch(run_id, told.set)
+    ended = threading.Event()
+
+    def tell(run: Run | None) -> None:
+        ended.set()
+
+    journal.watch(run_id, tell)
+    ended.wait(timeout)
+    journal.unwatch(run_id, tell)
     return journal.run(run_id)

@@ -22,6 +22,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -143,8 +145,13 @@ BEGIN_ATTEMPT = "INSERT INTO attempt (run, number, started_at) VALUES (?, ?, ?)"
 # The attempt number fences: a worker that comes too late changes nothing.
 OURS = "id = ? AND attempt = ? AND state = 'running'"
 RENEW = f"UPDATE run SET due = ? WHERE {OURS}"
-SETTLE = f"UPDATE run SET state = ?, due = NULL, ended_at = ?, untold = ? WHERE {OURS}"
-TRY_AGAIN = f"UPDATE run SET state = 'queued', due = ?, failures = failures + 1 WHERE {OURS}"
+SETTLE = f"""
+UPDATE run SET state = ?, due = NULL, ended_at = ?, untold = ? WHERE {OURS} RETURNING recorded_at
+"""
+TRY_AGAIN = f"""
+UPDATE run SET state = 'queued', due = ?, failures = failures + 1 WHERE {OURS}
+RETURNING recorded_at
+"""
 AGAIN = "UPDATE run SET state = 'queued', due = ?, interruptions = ? WHERE seq = ?"
 END_ATTEMPT = """
 UPDATE attempt SET state = ?, why = ?, exit_code = ?, signal = ?, detail = ?, seconds = ?,
@@ -201,24 +208,38 @@ WHERE hook = ? AND (state = 'queued' OR state = 'running' AND due <= ?)
 
 PRUNE = """
 DELETE FROM run WHERE seq IN
-    (SELECT seq FROM run WHERE hook = ? AND ended_at IS NOT NULL AND ended_at <= ? LIMIT ?)
+    (SELECT seq FROM run WHERE hook = ? AND ended_at IS NOT NULL AND ended_at <= ?
+     AND NOT untold LIMIT ?)
 """
-HOOKS = "SELECT DISTINCT hook FROM run"
+# As SOONEST does: DISTINCT would read the whole table, and all who record would wait for it.
+ENDED_HOOKS = """
+WITH RECURSIVE ended (name) AS (
+    SELECT min(hook) FROM run WHERE ended_at IS NOT NULL
+    UNION ALL
+    SELECT (SELECT min(hook) FROM run WHERE ended_at IS NOT NULL AND hook > name)
+    FROM ended WHERE name IS NOT NULL
+)
+SELECT name FROM ended WHERE name IS NOT NULL
+"""
 
-READ = """
+RUN = """
 SELECT r.id, r.seq, r.hook, r.state, r.attempt, r.recorded_at, r.ended_at, r.due, r.replaces,
-       a.state, a.why, a.exit_code, a.signal, a.detail, a.stdout, a.stderr, a.seconds
+       a.state, a.why, a.exit_code, a.signal, a.detail, {output}, a.seconds
 FROM run r
 LEFT JOIN attempt a ON a.run = r.seq AND a.number =
     (SELECT max(number) FROM attempt WHERE run = r.seq AND state <> 'running')
 WHERE r.id = ?
 """
+READ = RUN.format(output="a.stdout, a.stderr")
+READ_STANDING = RUN.format(output="x'', x''")
 READ_NEW = """
 SELECT hook, method, path, params, query, headers, content_type, body, remote_addr,
        delivery_id, event, replaces
 FROM run WHERE id = ?
 """
-UNFINISHED = "SELECT id FROM run WHERE state IN ('queued', 'running') ORDER BY seq"
+UNFINISHED = """
+SELECT id FROM run INDEXED BY run_live WHERE state IN ('queued', 'running') ORDER BY seq
+"""
 
 INFINITY = float("inf")
 TOUCH = f"PRAGMA user_version = {len(MIGRATIONS)}"
@@ -262,7 +283,7 @@ class SqliteJournal:
         self._reading = threading.Lock()
         self._closed = False
         self._room = _Room()
-        self._watched: dict[str, list[Callable[[], None]]] = {}
+        self._watched: dict[str, list[Callable[[Run | None], None]]] = {}
         self._watched_lock = threading.Lock()
         self._writer = Writer(self._write, self._find, _soonest, TOUCH)
 
@@ -274,10 +295,18 @@ class SqliteJournal:
         new: NewRun,
         terms: Terms,
         then: Callable[[Recorded | Full | JournalUnavailable], None],
-        *,
-        waits: bool = False,
+        ended: Callable[[Run | None], None] | None = None,
     ) -> None:
-        self._writer.ask(Job(lambda db: self._record(db, new, terms), then, unsynced=waits))
+        def tell(outcome: Recorded | Full | JournalUnavailable) -> None:
+            # The writer calls us before its next commit: until then nothing of it can end.
+            if ended and isinstance(outcome, Recorded):
+                self._add_watcher(outcome.run_id, ended)
+            then(outcome)
+            if ended and isinstance(outcome, Recorded) and outcome.joined:
+                self._tell_if_ended(outcome.run_id)
+
+        work = partial(self._record, new=new, terms=terms)
+        self._writer.ask(Job(work, tell, unsynced=ended is not None))
 
     def sync_soon(self, then: Callable[[JournalUnavailable | None], None]) -> None:
         def tell(outcome: object) -> None:
@@ -303,11 +332,21 @@ class SqliteJournal:
         wait: float = 0.0,
     ) -> Claim | None:
         answer: SimpleQueue[Claim | JournalUnavailable | None] = SimpleQueue()
-        self._writer.look(Look(hooks, lease, mine, time.monotonic() + wait, answer.put))
+        self.claim_soon(hooks, lease, mine, wait, answer.put)
         claim = answer.get()
         if isinstance(claim, JournalUnavailable):
             raise claim
         return claim
+
+    def claim_soon(
+        self,
+        hooks: Mapping[str, Terms],
+        lease: float,
+        mine: Collection[str],
+        wait: float,
+        then: Callable[[Claim | JournalUnavailable | None], None],
+    ) -> None:
+        self._writer.look(Look(hooks, lease, mine, time.monotonic() + wait, then))
 
     def _find(self, db: sqlite3.Connection, look: Look) -> Claim | None:
         asked_at, now, mine = time.monotonic(), time.time(), set(look.mine)
@@ -339,18 +378,50 @@ class SqliteJournal:
         )
 
     def settle(self, claim: Claim, outcome: Outcome, *, again_in: float | None = None) -> bool:
-        def work(db: sqlite3.Connection) -> bool:
-            now, fence = time.time(), (claim.run_id, claim.attempt)
-            if again_in is None:
-                untold = outcome.state is State.FAILED
-                ours = db.execute(SETTLE, (outcome.state, now, untold, *fence)).rowcount == 1
-            else:
-                ours = db.execute(TRY_AGAIN, (now + again_in, *fence)).rowcount == 1
-            db.execute(END_ATTEMPT if ours else END_CANCELLED, _attempt_row(claim, outcome))
-            self._tell_afterwards(claim.run_id)
-            return ours
+        return self._writer.do(lambda db: self._settle(db, claim, outcome, again_in))
 
-        return self._writer.do(work)
+    def settle_soon(
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        then: Callable[[bool | JournalUnavailable], None],
+        *,
+        again_in: float | None = None,
+    ) -> None:
+        def tell(told: bool | Full | JournalUnavailable) -> None:
+            then(told if isinstance(told, JournalUnavailable) else told is True)
+
+        self._writer.ask(Job(lambda db: self._settle(db, claim, outcome, again_in), tell))
+
+    def _settle(
+        self, db: sqlite3.Connection, claim: Claim, outcome: Outcome, again_in: float | None
+    ) -> bool:
+        now, fence = time.time(), (claim.run_id, claim.attempt)
+        if again_in is None:
+            state, due = outcome.state, None
+            untold = outcome.state is State.FAILED
+            row = db.execute(SETTLE, (outcome.state, now, untold, *fence)).fetchone()
+        else:
+            state, due = State.QUEUED, now + again_in
+            row = db.execute(TRY_AGAIN, (due, *fence)).fetchone()
+        db.execute(END_ATTEMPT if row else END_CANCELLED, _attempt_row(claim, outcome))
+        run = None
+        if row:
+            ended_at = None if due else now
+            run = Run(
+                claim.run_id,
+                claim.seq,
+                claim.new.hook,
+                state,
+                claim.attempt,
+                row[0],
+                ended_at,
+                outcome,
+                due,
+                claim.new.replaces,
+            )
+        self._writer.afterwards(partial(self._tell_watchers_of, claim.run_id, run=run))
+        return row is not None
 
     def interrupt(self, claim: Claim, *, rerun: bool, counted: bool = True) -> State | None:
         def work(db: sqlite3.Connection) -> State | None:
@@ -375,6 +446,10 @@ class SqliteJournal:
 
     def run(self, run_id: str) -> Run | None:
         row = self._fetch(READ, run_id)
+        return _run(row) if row else None
+
+    def standing(self, run_id: str) -> Run | None:
+        row = self._fetch(READ_STANDING, run_id)
         return _run(row) if row else None
 
     def recorded(self, run_id: str) -> NewRun | None:
@@ -416,7 +491,7 @@ class SqliteJournal:
     def prune(self, hooks: Mapping[str, Terms], most: int) -> int:
         def work(db: sqlite3.Connection) -> int:
             now, pruned = time.time(), 0
-            for (hook,) in db.execute(HOOKS).fetchall():
+            for (hook,) in db.execute(ENDED_HOOKS).fetchall():
                 keep = hooks.get(hook, Terms()).keep
                 pruned += db.execute(PRUNE, (hook, now - keep, most - pruned)).rowcount
                 if pruned >= most:
@@ -429,15 +504,12 @@ class SqliteJournal:
 
         return self._writer.do(work)
 
-    def watch(self, run_id: str, then: Callable[[], None]) -> None:
-        with self._watched_lock:
-            self._watched.setdefault(run_id, []).append(then)
+    def watch(self, run_id: str, then: Callable[[Run | None], None]) -> None:
+        self._add_watcher(run_id, then)
         # Looked up after it is watched, so that an end in between is not missed.
-        found = self.run(run_id)
-        if found is None or found.state in ENDED:
-            self._tell_watchers_of(run_id)
+        self._tell_if_ended(run_id)
 
-    def unwatch(self, run_id: str, then: Callable[[], None]) -> None:
+    def unwatch(self, run_id: str, then: Callable[[Run | None], None]) -> None:
         with self._watched_lock:
             watchers = self._watched.get(run_id, [])
             if then in watchers:
@@ -473,13 +545,28 @@ class SqliteJournal:
     def _tell_afterwards(self, *run_ids: str) -> None:
         self._writer.afterwards(lambda: self._tell_watchers_of(*run_ids))
 
-    def _tell_watchers_of(self, *run_ids: str) -> None:
+    def _add_watcher(self, run_id: str, then: Callable[[Run | None], None]) -> None:
+        with self._watched_lock:
+            self._watched.setdefault(run_id, []).append(then)
+
+    def _tell_if_ended(self, run_id: str) -> None:
+        found = None
+        with suppress(JournalUnavailable):  # whoever watches asks again, and hears of it
+            found = self.standing(run_id)
+        if found and found.state is State.QUEUED:
+            ended = (found.due or 0.0) > time.time()  # nobody waits for a retry
+        else:
+            ended = found is None or found.state in ENDED
+        if ended:
+            self._tell_watchers_of(run_id)
+
+    def _tell_watchers_of(self, *run_ids: str, run: Run | None = None) -> None:
         if not self._watched:
             return
         with self._watched_lock:
             told = [then for run_id in run_ids for then in self._watched.pop(run_id, ())]
         for then in told:
-            then()
+            then(run)
 
 
 def _join(db: sqlite3.Connection, new: NewRun, now: float) -> tuple[str, str]:
@@ -627,9 +714,9 @@ def _due(
             return
 
 
-def _soonest(db: sqlite3.Connection) -> float:
-    """When the next run comes due, or the next lease lapses."""
-    [soonest] = db.execute(SOONEST, {"now": time.time()}).fetchone()
+def _soonest(db: sqlite3.Connection, now: float) -> float:
+    """When the next run comes due, or the next lease lapses, after `now`."""
+    [soonest] = db.execute(SOONEST, {"now": now}).fetchone()
     return float(soonest)
 
 

@@ -76,6 +76,10 @@ class Look:
     until: float
     then: Callable[[Claim | JournalUnavailable | None], None]
 
+    def asks_as(self, other: Look) -> bool:
+        """True if what the other was not found is not there for this one either."""
+        return self.mine is other.mine and self.hooks == other.hooks
+
 
 class Writer:
     """Does what is asked for, in order, and commits it."""
@@ -84,10 +88,11 @@ class Writer:
         self,
         db: sqlite3.Connection,
         find: Callable[[sqlite3.Connection, Look], Claim | None],
-        soonest: Callable[[sqlite3.Connection], float | None],
+        soonest: Callable[[sqlite3.Connection, float], float | None],
         touch: str,
     ) -> None:
-        """`find` makes a claim for who looks, `soonest` says when to look again (Unix time).
+        """`find` makes a claim for who looks, `soonest` says what comes due next after a time
+        (Unix seconds both).
 
         `touch` is a statement that writes something and changes nothing.
         """
@@ -153,7 +158,7 @@ class Writer:
         """Let all go who wait for work; `for_good`: nobody shall wait, or get any, again."""
         with self._asked:
             self._dismissed = self._dismissed or for_good
-            for look in list(self._looks):
+            for look in (*self._looks, *self._arrived):
                 look.until = 0.0
             self._look_at = 0.0
             self._asked.notify()
@@ -170,7 +175,7 @@ class Writer:
         while (batch := self._next()) is not None:
             # What is recorded for who waits, and claimed at once, may be synced with its end.
             unsynced = 0 < len(batch) <= len(self._looks) and all(job.unsynced for job in batch)
-            self._looks.extend(self._arrived.popleft() for _ in range(len(self._arrived)))
+            self._let_in()
             served = self._commit(batch, synced=not unsynced)
             for call in self._after:
                 call()
@@ -195,6 +200,12 @@ class Writer:
             self._jobs.clear()
             return batch
 
+    def _let_in(self) -> None:
+        """Have those who have come to look among those who do."""
+        with self._asked:  # so that whoever dismisses finds each of them in one place or the other
+            self._looks.extend(self._arrived)
+            self._arrived.clear()
+
     def _patience(self) -> float | None:
         """Seconds until those who look are to be served, or let go; None if nobody does."""
         if not self._looks:
@@ -214,10 +225,13 @@ class Writer:
             for job in batch:
                 self._do_one(job)
             served = self._serve() if self._looks else {}
-            if self._behind and synced and db.total_changes == before:
+            writes = db.total_changes > before
+            if self._behind and synced and batch and not writes:
                 db.execute(self._touch)  # an empty commit would sync nothing
+                writes = True
             db.execute("COMMIT")
-            self._behind = not synced
+            if writes:
+                self._behind = not synced
             return served
         except Exception as error:  # the writer lives, whatever it was: all wait for it
             with suppress(sqlite3.Error):
@@ -246,18 +260,19 @@ class Writer:
 
     def _serve(self) -> dict[int, Claim | JournalUnavailable | None]:
         served: dict[int, Claim | JournalUnavailable | None] = {}
-        barren = set()  # who asks for the same need not look where nothing was found
+        barren: list[Look] = []  # who asks for the same need not look where nothing was found
+        began = time.time()
         for look in self._looks:
-            wanted = (id(look.hooks), id(look.mine))
-            if self._dismissed or wanted in barren:
+            if self._dismissed or any(look.asks_as(other) for other in barren):
                 continue
             claim = self._find(self._db, look)
             if claim is None:
-                barren.add(wanted)
+                barren.append(look)
             else:
                 served[id(look)] = claim
         if barren:
-            soonest = self._soonest(self._db)
+            # Counted from before the first looked: what came due since then may have been missed.
+            soonest = self._soonest(self._db, began)
             latest = time.time() + LOOK_EVERY
             self._look_at = min(soonest or latest, latest)
         return served

@@ -1,28 +1,45 @@
 """What a forked child does to become a script's process: the last of our code that runs in it.
 
 Called between fork and exec (or, in the fork-server, between fork and the script), in a
-process that had one thread and knows no secret.
+process that had one thread and knows no secret. What is imported here is found loaded by
+every script that starts warm, and each page of memory that it takes is copied for it: so
+modules written in C are used in place of what wraps them, and the rest when it is needed.
 """
 
 from __future__ import annotations
 
+import _signal
+import ctypes
+import errno
 import fcntl
 import os
 import resource
-import signal
-from dataclasses import dataclass
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import NoReturn
 
 REPORT = 3
 """The descriptor on which a child tells why it could not become the script; exec closes it."""
 
+_prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a script's process is to have. `memory` is in bytes."""
+REQUEST = "request.json"
+"""The file of an attempt's folder that tells of the request."""
 
-    cwd: str
-    memory: int | None
-    shield: bool
+ROOM = 32
+"""Processes of the user's limit that scripts leave to the runner."""
+
+MARK_ROOM = 64
+"""Bytes of HOOK_RUN's value in a fork-server's environment: a run's id must fit there."""
+
+_names: tuple[int, int, int, int] | None = None
+"""Where this process's arguments and environment were put when it was executed: begin, end,
+begin, end. Other processes read them there (proc(5)), whatever it has set since."""
 
 
 def take_descriptors(stdio: tuple[int, int, int], report: int) -> None:
@@ -31,23 +48,144 @@ def take_descriptors(stdio: tuple[int, int, int], report: int) -> None:
     moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in (*stdio, report)]
     for target, fd in enumerate(moved):
         os.dup2(fd, target, inheritable=target != REPORT)
-    os.closerange(REPORT + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    os.closerange(REPORT + 1, most_descriptors())
 
 
-def settle_in(surroundings: Surroundings) -> None:
-    """Give this process its session, signals, folder and limits. Raises OSError."""
+def most_descriptors() -> int:
+    """One more than the highest descriptor there can be."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def lead_session(*, shield: bool) -> None:
+    """Give this process a session and signals of its own."""
     os.setsid()
-    _standard_signals(shield=surroundings.shield)
-    os.chdir(surroundings.cwd)
-    if surroundings.memory is not None:
-        resource.setrlimit(resource.RLIMIT_AS, (surroundings.memory, surroundings.memory))
+    standard_signals(shield=shield)
 
 
-def _standard_signals(*, shield: bool) -> None:
+def make_folder(folder: str, request: bytes) -> None:
+    """Make the attempt's folder, if it is not there, with what it is to hold. Raises OSError."""
+    if not folder:
+        return
+    try:
+        os.mkdir(folder, 0o700)
+    except FileExistsError:
+        pass
+    file = os.open(f"{folder}/{REQUEST}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(file, request)
+    finally:
+        os.close(file)
+
+
+def take_surroundings(cwd: str, memory: int | None) -> None:
+    """Give this process its folder and its limit, in bytes. Raises OSError."""
+    os.chdir(cwd)
+    if memory is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    if (most := most_processes()) is not None:
+        resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
+
+
+def most_processes() -> int | None:
+    """How many processes there may be before a script can start no more; None for no limit.
+
+    The system counts all of a user's, and lets root have any number. A script that forks
+    without end must leave us room to end it, and to start others.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+    if hard == resource.RLIM_INFINITY or os.getuid() == 0:
+        return None
+    return max(hard - ROOM, hard // 2)
+
+
+def standard_signals(*, shield: bool) -> None:
     """Every signal as a program expects to find it; with `shield`, TERM ignored."""
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        if signal.getsignal(number) not in (signal.SIG_DFL, None):
-            signal.signal(number, signal.SIG_DFL)
+    for number in _signal.valid_signals() - {_signal.SIGKILL, _signal.SIGSTOP}:
+        if _signal.getsignal(number) not in (_signal.SIG_DFL, None):
+            _signal.signal(number, _signal.SIG_DFL)
     if shield:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_SETMASK, set())
+        _signal.signal(_signal.SIGTERM, _signal.SIG_IGN)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+
+
+def python_signals(*, shield: bool) -> None:
+    """Signals as Python has them once it has started, in a child of the fork-server.
+
+    With `shield`, TERM is ignored.
+    """
+    for number in (_signal.SIGHUP, _signal.SIGCHLD):
+        _signal.signal(number, _signal.SIG_DFL)
+    _signal.signal(_signal.SIGTERM, _signal.SIG_IGN if shield else _signal.SIG_DFL)
+    _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+
+
+def execute(command: Sequence[str], env: Mapping[str, str]) -> NoReturn:
+    """Become another program. Raises OSError."""
+    environ = {encoded(name): encoded(value) for name, value in env.items()}
+    os.execvpe(encoded(command[0]), [encoded(part) for part in command], environ)
+
+
+def report_failure(number: int, error: BaseException) -> NoReturn:
+    """Say on REPORT why there is no script, and end."""
+    import json
+
+    said = {
+        "number": number,
+        "errno": error.errno if isinstance(error, OSError) else errno.EINVAL,
+        "file": os.fsdecode(getattr(error, "filename", None) or b""),
+    }
+    try:
+        os.write(REPORT, json.dumps(said).encode() + b"\n")
+    finally:
+        os._exit(127)
+
+
+def hide_memory() -> None:
+    """Keep scripts, which run as the same user, from reading our secrets in /proc."""
+    prctl(PR_SET_DUMPABLE, 0)
+
+
+def show_memory() -> None:
+    """Be as open as a program usually is: a script may look at itself in /proc."""
+    prctl(PR_SET_DUMPABLE, 1)
+
+
+def die_with_parent() -> None:
+    """Be killed when the thread that started us ends: for children of a single thread."""
+    prctl(PR_SET_PDEATHSIG, _signal.SIGKILL)
+
+
+def prctl(option: int, value: int) -> None:
+    """prctl(2), where there is such a thing."""
+    if _prctl is not None:
+        _prctl(option, value, 0, 0, 0)
+
+
+def take_over_names() -> None:
+    """Clear what others can read of our environment, and remember where it was."""
+    global _names
+    with open("/proc/self/stat", "rb") as file:
+        fields = file.read().rpartition(b")")[2].split()
+    begin, end, env_begin, env_end = (int(field) for field in fields[45:49])
+    _names = begin, end, env_begin, env_end
+    os.environ.pop("HOOK_RUN", None)
+    for name, value in list(os.environ.items()):
+        os.environ[name] = value  # the C library copies it elsewhere
+    ctypes.memset(env_begin, 0, env_end - env_begin)
+
+
+def rename(command: Sequence[str], run_id: str) -> None:
+    """Let others see this command and HOOK_RUN, in ps(1) and in /proc/PID/environ."""
+    if _names is None:
+        return
+    begin, end, env_begin, _ = _names
+    shown = b"\0".join(encoded(part) for part in command)[: end - begin - 1]
+    ctypes.memmove(begin, shown.ljust(end - begin, b"\0"), end - begin)
+    mark = b"HOOK_RUN=" + encoded(run_id)[:MARK_ROOM] + b"\0"
+    ctypes.memmove(env_begin, mark, len(mark))
+
+
+def encoded(text: str) -> bytes:
+    """As the system takes names, values and arguments."""
+    return text.encode("utf-8", "surrogateescape")

@@ -7,7 +7,6 @@ child. So whoever is a subreaper can find them all in /proc, and kill until none
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -16,8 +15,12 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
-PR_SET_DUMPABLE = 4
+from hookrunner.launch import child
+
 PR_SET_CHILD_SUBREAPER = 36
+
+MOST_GONE = 64 * 1024
+"""Bytes of a register that may be about processes that are gone."""
 
 UNKILLABLE = 5.0
 """Seconds after which a process that KILL does not end is left alone."""
@@ -25,12 +28,7 @@ UNKILLABLE = 5.0
 
 def adopt_orphans() -> None:
     """Become a subreaper (prctl(2)): descendants whose parent ends become our children."""
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)
-
-
-def hide_memory() -> None:
-    """Keep scripts, which run as the same user, from reading our secrets in /proc."""
-    _prctl(PR_SET_DUMPABLE, 0)
+    child.prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def descendants(of: int) -> list[int]:
@@ -142,10 +140,36 @@ def end_if_stopped(noted: Path) -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
-def note(register: Path, pid: int, how: str = "w") -> None:
-    """Write down a pid and its start time."""
-    with suppress(OSError), register.open(how) as file:
-        file.write(f"{pid} {started_at(pid)}\n")
+class Register:
+    """A file that names who runs, for whoever comes after us if we and the runner both die."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self.size = 0
+
+    def note(self, pid: int) -> None:
+        """Add a process."""
+        with suppress(OSError):
+            self.size += os.write(self.fd, f"{pid} {started_at(pid)}\n".encode())
+
+    def clear(self) -> None:
+        """Nobody of these runs any more. Who is gone does no harm, so that is not done often."""
+        if self.size > MOST_GONE:
+            with suppress(OSError):
+                os.ftruncate(self.fd, 0)
+            self.size = 0
+
+    def close(self) -> None:
+        """Nobody runs, and nobody will."""
+        self.path.unlink(missing_ok=True)
+        os.close(self.fd)
+
+
+def note(register: Path, pid: int) -> None:
+    """Write down a single pid and its start time."""
+    with suppress(OSError):
+        register.write_text(f"{pid} {started_at(pid)}\n")
 
 
 def _recorded(register: Path) -> set[int]:
@@ -182,8 +206,3 @@ def reap() -> None:
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
-
-
-def _prctl(option: int, value: int) -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)

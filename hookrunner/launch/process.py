@@ -1,10 +1,10 @@
-"""The cold launcher: any script, started as a process from nothing.
+"""The runner's side of starting a script: pipes, orders to the supervisor, and its reports.
 
-The supervisor forks and keeps the time; this side, in the runner, hands it the ends of
-pipes and reads. A script is the leader of its own session and process group; its
-standard input is a file in memory, so no size of payload can block. It has ended when
-its leader has: what it left running in its group is killed then, and cannot hold the
-answer or the next attempt.
+The supervisor starts scripts and keeps the time; this side hands it the ends of pipes and
+reads, for all scripts in one thread, the loop's. A script is the leader of its own session
+and process group; its standard input is a file in memory, so no size of payload can block.
+It has ended when its leader has: what it left running in its group is killed then, and
+cannot hold the answer or the next attempt.
 
 If the supervisor dies, the runner, a subreaper too, inherits every script, kills them
 all, and starts another supervisor; the attempts count as interrupted.
@@ -15,8 +15,9 @@ from __future__ import annotations
 import errno
 import itertools
 import json
+import marshal
 import os
-import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,16 +25,19 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hookrunner.launch import kin
 from hookrunner.launch.output import Capture
+from hookrunner.log import Level
+from hookrunner.loop import Loop
 from hookrunner.model import Outcome, State, Why
-from hookrunner.seams import Emit, Start, Stream
+from hookrunner.seams import Emit, Ended, Ready, Start, Stream
 
 CHUNK = 64 * 1024
 
@@ -44,6 +48,9 @@ written before it ended. More than that comes from somebody who outlived it."""
 NEEDED = ("PATH", "LANG", "LD_LIBRARY_PATH", "PYTHONHOME")
 """What a Python needs of the environment to start; the supervisor gets no more."""
 
+SPARES = 8
+"""Children of each fork-server that stand ready: as many as there are slots, by default."""
+
 ENDINGS = (os.CLD_EXITED, os.CLD_KILLED, os.CLD_DUMPED)
 SHORTEST_RESTART, LONGEST_RESTART = 0.1, 5.0
 """Seconds before another supervisor is started, when one has not lived long."""
@@ -51,6 +58,8 @@ SHORTEST_RESTART, LONGEST_RESTART = 0.1, 5.0
 SECOND_THOUGHT = 1.0
 """Seconds that a death by TERM, which nobody here sent, waits for word of a stop: a
 platform sends TERM to every process, and the script may be quicker to die than we to hear."""
+
+Say = Callable[[Level, str], None]
 
 SUPERVISOR = "supervisor.pid"
 """The file, beside the register, that names the supervisor itself."""
@@ -68,11 +77,12 @@ class _Running:
 
     number: int
     start: Start
+    emit: Emit
+    ended: Ended
     began: float
-    report: int
+    supervisor: int
     out: Capture
     err: Capture
-    supervisor: int = 0
     streams: dict[int, tuple[Stream, Capture]] = field(default_factory=dict)
 
 
@@ -81,45 +91,47 @@ class ProcessLauncher:
 
     def __init__(
         self,
-        say: Callable[[str], None] = lambda line: None,
+        loop: Loop,
+        say: Say = lambda level, line: None,
         register: Path | None = None,
         held: tuple[int, ...] = (),
     ) -> None:
-        """Start the supervisor.
+        """Start the supervisor; `say` is told, as a line of the log, what befalls it.
 
         `register` is the file where it notes who runs; `held` are descriptors that it is
         to keep open, so that a lock is held until it, too, is gone.
         """
+        self._loop = loop
         self._say = say
         self._register = register
         self._held = held
         self._numbers = itertools.count(1)
         self._running: dict[int, _Running] = {}
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
+        self._stopping = False
+        self._undecided: list[Callable[[], None]] = []
         self._terminated = False
         self._closing = False
         self._supervisors = 0
-        self._replaced = threading.Condition(self._lock)
+        self._ready: bytes | None = None
+        self._unread = b""
         kin.adopt_orphans()
         self._begin_supervisor()
         self._watcher = threading.Thread(target=self._watch_supervisor, name="watch", daemon=True)
         self._watcher.start()
 
-    def run(self, start: Start, emit: Emit) -> Outcome:
-        """Run the script to its end; see `seams.Launcher.run`."""
+    def start(self, start: Start, emit: Emit, ended: Ended) -> None:
+        """Start a script; see `seams.Launcher.start`."""
         try:
-            running = self._order(start)
+            self._order(start, emit, ended)
         except (OSError, ValueError) as error:
-            return _not_started(start, getattr(error, "errno", errno.EINVAL), "")
-        try:
-            report = self._follow(running, emit)
-        finally:
-            with self._lock:
-                del self._running[running.number]
-            for fd in (*running.streams, running.report):
-                os.close(fd)
-        return self._outcome(running, report)
+            ended(_not_started(start, getattr(error, "errno", errno.EINVAL), ""))
+
+    def stand_ready(self, ready: Ready) -> None:
+        """Have these scripts start warm; see `seams.Launcher.stand_ready`."""
+        with self._lock:
+            self._ready = json.dumps(_plan(ready)).encode()
+            self._send_ready()
 
     def extend(self, run_id: str, lease: tuple[float, float]) -> None:
         """Its lease was renewed; see `seams.Launcher.extend`."""
@@ -137,7 +149,8 @@ class ProcessLauncher:
 
     def begin_stop(self) -> None:
         """From now on a script that dies of TERM or KILL was interrupted, not at fault."""
-        self._stopping.set()
+        self._stopping = True
+        self._loop.soon(self._decide)
 
     def terminate(self) -> None:
         """TERM to every script; how they end after that counts as interrupted."""
@@ -157,53 +170,73 @@ class ProcessLauncher:
         if self._watcher.is_alive():
             self._process.kill()
             self._watcher.join()
-        self._orders.close()
 
-    def _order(self, start: Start) -> _Running:
-        """Have the supervisor start the script. Raises OSError."""
-        with ExitStack() as theirs, ExitStack() as ours:
-            spec = _kept(theirs, _in_memory(_specification(start)))
-            stdin = _kept(theirs, _in_memory(start.stdin))
-            stdout, stderr, report = (_pipe(ours, theirs) for _ in range(3))
+    def _order(self, start: Start, emit: Emit, ended: Ended) -> None:
+        """Have the supervisor start the script. Raises OSError, ValueError."""
+        began, theirs, ours = time.monotonic(), [_in_memory(start.stdin)], []
+        try:
+            for _ in ("stdout", "stderr"):
+                reading, writing = os.pipe2(os.O_CLOEXEC)
+                ours.append(reading)
+                theirs.append(writing)
+                os.set_blocking(reading, False)
             running = _Running(
                 number=next(self._numbers),
                 start=start,
-                began=time.monotonic(),
-                report=report.ours,
+                emit=emit,
+                ended=ended,
+                began=began,
+                supervisor=self._supervisors,
                 out=Capture(start.max_output),
                 err=Capture(start.max_output),
             )
-            running.streams = {
-                stdout.ours: ("out", running.out),
-                stderr.ours: ("err", running.err),
-            }
-            self._enrol(running, [spec, stdin, stdout.theirs, stderr.theirs, report.theirs])
-            ours.pop_all()  # they are closed once the script has been followed to its end
-            return running
+            self._enrol(running, theirs)
+        except (OSError, ValueError):
+            _close(ours)
+            raise
+        finally:
+            _close(theirs)
+        streams: list[tuple[Stream, Capture]] = [("out", running.out), ("err", running.err)]
+        running.streams = dict(zip(ours, streams, strict=True))
+        for fd in ours:
+            self._loop.watch(fd, partial(self._read, running, fd))
 
     def _enrol(self, running: _Running, fds: list[int]) -> None:
         """Send the order, and count the script among those that run. Raises OSError."""
+        start = running.start
+        spec = _specification(start, running.number)
         order = {
             "do": "start",
             "number": running.number,
-            "run": running.start.run_id,
-            "timeout": running.began + running.start.timeout,
-            "term": running.start.lease[0],
-            "kill": running.start.lease[1],
+            "run": start.run_id,
+            "script": start.command[1] if start.warm else "",
+            "folder": str(start.folder or ""),
+            "timeout": running.began + start.timeout,
+            "term": start.lease[0],
+            "kill": start.lease[1],
         }
         with self._lock:
-            self._send(order, fds)
             running.supervisor = self._supervisors
+            self._send(order, fds, spec)
             self._running[running.number] = running
             if self._terminated:
                 self._send({"do": "end", "number": running.number, "why": "stop"})
 
-    def _send(self, order: dict[str, Any], fds: list[int] | None = None) -> None:
-        # A supervisor that is dead reports nothing: the reader of its pipe finds out.
+    def _send(self, order: dict[str, Any], fds: Iterable[int] = (), more: bytes = b"") -> None:
+        # A supervisor that is dead reports nothing: whoever watches it finds out.
         if self._orders.fileno() == -1:
             return
+        if more:
+            order["size"] = len(more)
+        data = json.dumps(order).encode() + b"\n" + more
         with suppress(BrokenPipeError, ConnectionResetError):
-            socket.send_fds(self._orders, [json.dumps(order).encode() + b"\n"], fds or [])
+            sent = socket.send_fds(self._orders, [data], list(fds))
+            if sent < len(data):
+                self._orders.sendall(data[sent:])
+
+    def _send_ready(self) -> None:
+        if self._ready is not None:
+            self._send({"do": "serve"}, (), self._ready)
 
     def _tell(self, run_id: str, order: dict[str, Any]) -> None:
         with self._lock:
@@ -217,50 +250,87 @@ class ProcessLauncher:
             for number in self._running:
                 self._send({"do": what, "number": number, "why": "stop"})
 
-    def _follow(self, running: _Running, emit: Emit) -> dict[str, Any] | None:
-        """Read output until the supervisor reports the end; None if it never does."""
-        poll = select.poll()
-        for fd in (*running.streams, running.report):
-            os.set_blocking(fd, False)
-            poll.register(fd, select.POLLIN)
-        while True:
-            ready = [fd for fd, _ in poll.poll()]
-            for fd in ready:
-                if fd != running.report and not _read(running, fd, emit):
-                    poll.unregister(fd)
-            if running.report in ready:
-                break
-        line = os.read(running.report, 4096).partition(b"\n")[0]
-        if not line:
-            self._await_replacement(running.supervisor)
-        for fd in list(running.streams):
-            _drain(running, fd, emit)
-        return json.loads(line) if line else None
+    def _read(self, running: _Running, fd: int) -> int:
+        """Take what a script has printed, at most a chunk; how much there was."""
+        try:
+            data = os.read(fd, CHUNK)
+        except BlockingIOError:
+            return 0
+        if not data:  # nobody can write to it any more
+            self._loop.unwatch(fd)
+            del running.streams[fd]
+            os.close(fd)
+            return 0
+        stream, capture = running.streams[fd]
+        capture.add(data)
+        running.emit(stream, data)
+        return len(data)
 
-    def _outcome(self, running: _Running, report: dict[str, Any] | None) -> Outcome:
+    def _hear(self, orders: socket.socket) -> None:
+        """Take what the supervisor reports."""
+        try:
+            data = orders.recv(CHUNK)
+        except OSError:
+            data = b""
+        if not data:
+            self._loop.unwatch(orders.fileno())  # `_watch_supervisor` does the rest
+            return
+        *lines, self._unread = (self._unread + data).split(b"\n")
+        for line in lines:
+            said = json.loads(line)
+            if "say" in said:
+                self._say(*said["say"])
+            elif "left" in said:
+                _remove(said["left"])
+            elif running := self._running.get(said["number"]):
+                self._see_end(running, said)
+
+    def _see_end(self, running: _Running, report: dict[str, Any] | None) -> None:
+        """A script has ended, or its supervisor has, and has not said how the script did."""
+        for fd in list(running.streams):
+            left = MOST_LEFT
+            while left > 0 and (count := self._read(running, fd)):
+                left -= count
+            if fd in running.streams:
+                self._loop.unwatch(fd)
+                os.close(fd)
+        running.streams.clear()
+        with self._lock:
+            del self._running[running.number]
         if report is not None and "errno" in report:
-            return _not_started(running.start, report["errno"], report["file"])
+            running.ended(_not_started(running.start, report["errno"], report["file"]))
+            return
         code = report["code"] if report else -int(signal.SIGKILL)
         why = report["why"] if report else "supervisor"
-        if not why and self._was_stopped(code):
-            why = "stop"
-        state, reason, detail = _judge(running.start, code, why)
-        return Outcome(
-            state=state,
-            why=reason,
-            exit_code=code if code >= 0 else None,
-            signal=-code if code < 0 else None,
-            detail=detail,
-            stdout=running.out.result(),
-            stderr=running.err.result(),
-            seconds=time.monotonic() - running.began,
-        )
+        seconds = time.monotonic() - running.began
+        if code == -signal.SIGTERM and not why and not self._stopping:
+            self._undecided.append(lambda: self._end(running, code, "", seconds))
+            self._loop.after(SECOND_THOUGHT, self._decide)
+        else:
+            self._end(running, code, why, seconds)
 
-    def _was_stopped(self, code: int) -> bool:
-        """True if the platform's own TERM or KILL, at a stop, is what the script died of."""
-        if code == -signal.SIGTERM:
-            return self._stopping.wait(SECOND_THOUGHT)
-        return code == -signal.SIGKILL and self._stopping.is_set()
+    def _decide(self) -> None:
+        """Those who died of a TERM that was not ours have waited long enough for a stop."""
+        undecided, self._undecided = self._undecided, []
+        for decide in undecided:
+            decide()
+
+    def _end(self, running: _Running, code: int, why: str, seconds: float) -> None:
+        if not why and self._stopping and code in (-signal.SIGTERM, -signal.SIGKILL):
+            why = "stop"  # the platform's own, which nobody here sent
+        state, reason, detail = _judge(running.start, code, why)
+        running.ended(
+            Outcome(
+                state=state,
+                why=reason,
+                exit_code=code if code >= 0 else None,
+                signal=-code if code < 0 else None,
+                detail=detail,
+                stdout=running.out.result(),
+                stderr=running.err.result(),
+                seconds=seconds,
+            )
+        )
 
     def _begin_supervisor(self) -> None:
         ours, theirs = socket.socketpair()
@@ -274,6 +344,8 @@ class ProcessLauncher:
                 start_new_session=True,
             )  # fmt: skip
         self._orders = ours
+        self._unread = b""
+        self._loop.soon(lambda: self._loop.watch(ours.fileno(), lambda: self._hear(ours)))
         if self._register:
             kin.note(self._register.with_name(SUPERVISOR), self._process.pid)
 
@@ -284,17 +356,18 @@ class ProcessLauncher:
             began = time.monotonic()
             self._await_end()
             with self._lock:
+                self._loop.soon(partial(self._close, self._orders))
                 if self._closing:
                     return
             ended = kin.end_descendants()
-            self._say(f"the supervisor ended unexpectedly; {ended} processes of scripts with it")
+            self._say(
+                "error", f"the supervisor ended unexpectedly; {ended} processes of scripts with it"
+            )
             if time.monotonic() - began < LONGEST_RESTART:
                 time.sleep(pause)  # it may die at once, again and again
                 pause = min(pause * 2, LONGEST_RESTART)
             else:
                 pause = SHORTEST_RESTART
-            with self._replaced:
-                self._orders.close()
             while not self._begin_again():
                 time.sleep(pause)
                 pause = min(pause * 2, LONGEST_RESTART)
@@ -310,39 +383,64 @@ class ProcessLauncher:
 
     def _begin_again(self) -> bool:
         """Start another supervisor; False if there is no process to be had just now."""
-        with self._replaced:
+        with self._lock:
             if self._closing:
                 return True
             try:
                 self._begin_supervisor()
             except OSError as error:
-                self._say(f"no supervisor could be started: {error.strerror}; trying again")
+                self._say(
+                    "error", f"no supervisor could be started: {error.strerror}; trying again"
+                )
                 return False
             self._supervisors += 1
-            self._replaced.notify_all()
+            self._send_ready()
+            self._loop.soon(self._end_the_lost)
             return True
 
-    def _await_replacement(self, supervisor: int) -> None:
-        """Wait until nothing is left of what this supervisor had started."""
-        with self._replaced:
-            while self._supervisors == supervisor and not self._closing:
-                self._replaced.wait(0.1)
+    def _end_the_lost(self) -> None:
+        """Nothing is left of what earlier supervisors had started."""
+        for running in list(self._running.values()):
+            if running.supervisor < self._supervisors:
+                _remove(str(running.start.folder or ""))
+                self._see_end(running, None)
+
+    def _close(self, orders: socket.socket) -> None:
+        self._loop.unwatch(orders.fileno())
+        orders.close()
 
 
-def _specification(start: Start) -> bytes:
-    """What the supervisor needs to know to become the script. Raises ValueError."""
+def _specification(start: Start, number: int) -> bytes:
+    """What is needed to become the script. Raises ValueError."""
     if any("\0" in text for pair in start.env.items() for text in pair):
         raise ValueError("NUL")
     if any("\0" in part for part in start.command):
         raise ValueError("NUL")
     said = {
+        "number": number,
         "command": list(start.command),
         "env": dict(start.env),
         "cwd": str(start.cwd),
         "memory": start.memory,
         "shield": start.shield,
+        "folder": str(start.folder or ""),
+        "request": start.request,
     }
-    return json.dumps(said).encode()
+    return marshal.dumps(said)  # both ends are the same Python
+
+
+def _plan(ready: Ready) -> dict[str, Any]:
+    """The same, for the supervisor."""
+    return {
+        "python": sys.executable,
+        "env": {**ready.env, "PYTHONUNBUFFERED": "1"},
+        "cwd": str(ready.cwd),
+        "spares": SPARES,
+        "scripts": [
+            {"path": str(path), "imports": [[name, list(taken)] for name, taken in imports]}
+            for path, imports in ready.scripts.items()
+        ],
+    }
 
 
 def _judge(start: Start, code: int, why: str) -> tuple[State, Why | None, str]:
@@ -364,26 +462,20 @@ INTERRUPTED = {
     "stop": "interrupted: the runner is stopping",
     "lease": "interrupted: its lease ran out",
     "supervisor": "interrupted: the supervisor ended",
+    "server": "interrupted: the fork-server ended",
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Pipe:
-    """Our end, to read from, and the script's."""
-
-    ours: int
-    theirs: int
-
-
-def _pipe(ours: ExitStack, theirs: ExitStack) -> _Pipe:
-    reading, writing = os.pipe()
-    return _Pipe(_kept(ours, reading), _kept(theirs, writing))
+def _remove(folder: str) -> None:
+    """Remove what a script has left in its folder, however much that is."""
+    if folder:
+        remove = partial(shutil.rmtree, folder, ignore_errors=True)
+        threading.Thread(target=remove, name="remove", daemon=True).start()
 
 
-def _kept(stack: ExitStack, fd: int) -> int:
-    """The descriptor, to be closed with the stack."""
-    stack.callback(os.close, fd)
-    return fd
+def _close(fds: Iterable[int]) -> None:
+    for fd in fds:
+        os.close(fd)
 
 
 def _in_memory(data: bytes) -> int:
@@ -398,34 +490,6 @@ def _in_memory(data: bytes) -> int:
         view = view[os.write(fd, view) :]
     os.lseek(fd, 0, os.SEEK_SET)
     return fd
-
-
-def _read(running: _Running, fd: int, emit: Emit) -> int:
-    """Take what is there, at most a chunk; 0 if nobody can write to it any more."""
-    try:
-        data = os.read(fd, CHUNK)
-    except BlockingIOError:
-        return 1
-    if not data:
-        del running.streams[fd]
-        os.close(fd)
-        return 0
-    stream, capture = running.streams[fd]
-    capture.add(data)
-    emit(stream, data)
-    return len(data)
-
-
-def _drain(running: _Running, fd: int, emit: Emit) -> None:
-    """Take what the script had written before it ended."""
-    left = MOST_LEFT
-    poll = select.poll()
-    poll.register(fd, select.POLLIN)
-    while left > 0 and poll.poll(0):
-        count = _read(running, fd, emit)
-        if not count:
-            return
-        left -= count
 
 
 def _not_started(start: Start, number: int, file: str) -> Outcome:

@@ -2,11 +2,11 @@
 
     python supervisor.py FD REGISTER      executed, single-threaded, without secrets
 
-It hears orders on a socket from the runner, forks, and tells each attempt's end on a pipe
-that came with the order; output goes from the script straight to the runner. It keeps
-the time: an attempt's timeout and the end of its lease are absolute times of the
-monotonic clock, which all processes of a machine share, so a runner that is paused or
-cut off cannot make an attempt outlive its lease.
+It hears orders on a socket from the runner, starts scripts, and reports each attempt's end
+there; output goes from the script straight to the runner. It keeps the time: an attempt's
+timeout and the end of its lease are absolute times of the monotonic clock, which all
+processes of a machine share, so a runner that is paused or cut off cannot make an attempt
+outlive its lease.
 
 It is a subreaper, and so is the runner. When the runner dies, however it dies, the
 socket closes and every descendant is killed, those with a session of their own
@@ -16,8 +16,9 @@ runner: TERM, INT and HUP, which a platform may send to every process, are ignor
 
 from __future__ import annotations
 
-import errno
+import array
 import json
+import marshal
 import os
 import select
 import signal
@@ -28,13 +29,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from hookrunner.launch import kin
-from hookrunner.launch.child import REPORT, Surroundings, settle_in, take_descriptors
+from hookrunner.launch import child, kin
+from hookrunner.launch.nursery import Nursery
 
 PATIENCE = 5.0
 """Seconds between TERM and KILL."""
 
-MOST_DESCRIPTORS = 8
+GIVEN = 3
+"""Descriptors that come with an order to start: standard input, output and error."""
+
+ROOM = socket.CMSG_SPACE(GIVEN * array.array("i").itemsize)
+RESET = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 FOREVER = float("inf")
 
 
@@ -47,12 +52,15 @@ class _Script:
 
     number: int
     pid: int
-    report: int
+    folder: str
     timeout_at: float
     lease_term: float
     lease_kill: float
     mark: bytes
     """What the environment of all that it starts has in it, and of nothing else."""
+
+    server: int = 0
+    """The pid of the fork-server that it is a child of; 0 if it is ours."""
 
     why: str = ""
     kill_at: float = FOREVER
@@ -84,13 +92,22 @@ class _Script:
 class Supervisor:
     """The orders, the scripts, and the clock."""
 
-    def __init__(self, orders: socket.socket, register: Path | None) -> None:
-        """`register` is the file where each script's pid and start time are noted."""
+    def __init__(self, orders: socket.socket, register: kin.Register | None) -> None:
+        """`register` is where each script's pid and start time are noted."""
         self.orders = orders
         self.register = register
         self.scripts: dict[int, _Script] = {}
         self.unread = b""
         self.received: list[int] = []
+        self.poll = select.poll()
+        self.nursery = Nursery(
+            self.poll,
+            orders.fileno(),
+            self._say,
+            self._start_cold,
+            self._started,
+            self._ended_elsewhere,
+        )
         self.wakes, wake = os.pipe()
         for fd in (self.wakes, wake):
             os.set_blocking(fd, False)
@@ -99,26 +116,29 @@ class Supervisor:
 
     def run(self) -> None:
         """Serve until the runner is gone; then leave nobody behind."""
-        poll = select.poll()
-        poll.register(self.orders, select.POLLIN)
-        poll.register(self.wakes, select.POLLIN)
+        self.poll.register(self.orders, select.POLLIN)
+        self.poll.register(self.wakes, select.POLLIN)
         while True:
-            ready = dict(poll.poll(self._pause()))
+            ready = dict(self.poll.poll(self._pause()))
             if self.wakes in ready:
                 with suppress(BlockingIOError):
                     while os.read(self.wakes, 4096):
                         pass
-            self._reap()
+                self._reap()
             if self.orders.fileno() in ready and not self._hear():
                 break
+            for fd in ready:
+                self.nursery.hear(fd)
             self._keep_time()
+            self.nursery.keep_time()
         kin.end_descendants()
         if self.register:
-            self.register.unlink(missing_ok=True)
+            self.register.close()
 
     def _pause(self) -> int | None:
         """Milliseconds until the clock has something to say."""
         soonest = min((script.next for script in self.scripts.values()), default=FOREVER)
+        soonest = min(soonest, self.nursery.next)
         if soonest == FOREVER:
             return None
         return max(0, min(int((soonest - time.monotonic()) * 1000) + 1, 60_000))
@@ -126,27 +146,38 @@ class Supervisor:
     def _hear(self) -> bool:
         """Take what orders have come; False if the runner is gone."""
         try:
-            data, fds, _, _ = socket.recv_fds(self.orders, 65536, MOST_DESCRIPTORS)
+            # Not socket.recv_fds, which takes flags and ignores them: a script started by
+            # another order would inherit these descriptors.
+            data, sent, _, _ = self.orders.recvmsg(65536, ROOM, socket.MSG_CMSG_CLOEXEC)
         except InterruptedError:
             return True
         except OSError:
             return False
         if not data:
             return False
-        self.received += fds
+        for _, _, fds in sent:
+            self.received += array.array("i", fds)
         self.unread += data
-        *lines, self.unread = self.unread.split(b"\n")
-        for line in lines:
-            self._obey(json.loads(line))
-        return True
+        while True:
+            line, found, rest = self.unread.partition(b"\n")
+            order = json.loads(line) if found else {}
+            size = order.get("size", 0)
+            if not found or len(rest) < size:
+                return True
+            self.unread = rest[size:]
+            self._obey(order, rest[:size])
 
-    def _obey(self, order: dict[str, Any]) -> None:
-        number, now = order["number"], time.monotonic()
+    def _obey(self, order: dict[str, Any], more: bytes) -> None:
         if order["do"] == "start":
-            self._start(order)
-        elif (script := self.scripts.get(number)) is None:
+            self._start(order, more)
+            return
+        if order["do"] == "serve":
+            self.nursery.serve(json.loads(more))
+            return
+        number, now = order["number"], time.monotonic()
+        if (script := self.scripts.get(number)) is None:
             return  # it has ended in the meantime
-        elif order["do"] == "lease":
+        if order["do"] == "lease":
             script.lease_term, script.lease_kill = order["term"], order["kill"]
         elif order["do"] == "end":
             script.end(order["why"], now)
@@ -154,56 +185,101 @@ class Supervisor:
             script.why = script.why or order["why"]
             script.send(signal.SIGKILL)
 
-    def _start(self, order: dict[str, Any]) -> None:
-        fds, self.received = self.received[:5], self.received[5:]
-        spec, stdin, stdout, stderr, report = fds
+    def _start(self, order: dict[str, Any], spec: bytes) -> None:
+        fds, self.received = self.received[:GIVEN], self.received[GIVEN:]
         if time.monotonic() >= order["term"]:  # the runner was paused: the run is another's by now
-            _tell(report, {"code": -signal.SIGKILL, "why": "lease"})
-            for fd in fds:
-                os.close(fd)
-            return
+            self._tell({"number": order["number"], "code": -signal.SIGKILL, "why": "lease"})
+            _close(fds)
+        elif not order["script"] or not self.nursery.start(order, spec, fds):
+            self._start_cold(order, spec, fds)
+
+    def _start_cold(self, order: dict[str, Any], spec: bytes, fds: list[int]) -> None:
+        wanted = marshal.loads(spec)
         try:
-            pid = self._fork(spec, (stdin, stdout, stderr), report)
-        except OSError as error:  # no process to be had: this script's trouble, nobody else's
-            _tell(report, {"errno": error.errno, "file": ""})
-            os.close(report)
-            return
+            pid = self._fork(wanted, fds) if self._is_limited(wanted) else self._spawn(wanted, fds)
+        except OSError as error:  # this script's trouble, nobody else's
+            file = os.fsdecode(error.filename or b"")
+            self._tell({"number": order["number"], "errno": error.errno, "file": file})
+            self._clear(order["folder"])
+        else:
+            self._started(order, pid, 0)
         finally:
-            for fd in (stdin, stdout, stderr):
-                os.close(fd)
-        self._note(pid)
+            _close(fds)
+
+    def _started(self, order: dict[str, Any], pid: int, server: int) -> None:
+        """Count it among the scripts that run."""
+        if self.register:
+            self.register.note(pid)
         self.scripts[order["number"]] = _Script(
             number=order["number"],
             pid=pid,
-            report=report,
+            folder=order["folder"],
             timeout_at=order["timeout"],
             lease_term=order["term"],
             lease_kill=order["kill"],
             mark=f"HOOK_RUN={order['run']}".encode(),
+            server=server,
         )
 
-    def _fork(self, spec: int, stdio: tuple[int, int, int], report: int) -> int:
-        """Start the script's process; its pid. Raises OSError."""
-        with open(spec, "rb") as file:
-            wanted = json.loads(file.read())
+    def _is_limited(self, wanted: dict[str, Any]) -> bool:
+        """True if a limit is to be set that we do not have ourselves."""
+        return wanted["memory"] is not None or child.most_processes() is not None
+
+    def _spawn(self, wanted: dict[str, Any], fds: list[int]) -> int:
+        """Start the script's process without a copy of ourselves; its pid. Raises OSError."""
+        child.make_folder(wanted["folder"], wanted["request"])
+        os.chdir(wanted["cwd"])
+        command = [child.encoded(part) for part in wanted["command"]]
+        return os.posix_spawnp(
+            command[0],
+            command,
+            {child.encoded(name): child.encoded(value) for name, value in wanted["env"].items()},
+            file_actions=[(os.POSIX_SPAWN_DUP2, fd, target) for target, fd in enumerate(fds)],
+            setsid=True,
+            setsigmask=(),
+            # What it may not inherit from us; TERM it does, for we ignore it.
+            setsigdef=RESET - {signal.SIGTERM} if wanted["shield"] else RESET,
+        )
+
+    def _fork(self, wanted: dict[str, Any], fds: list[int]) -> int:
+        """The same, where a limit is to be set before the script begins. Raises OSError."""
+        report = os.dup(self.orders.fileno())
         # A TERM that comes before the child has handlers of its own must wait for it, not
         # be ignored as we ignore it: blocked signals are kept.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         try:
             pid = os.fork()
             if pid == 0:
-                _become(wanted, stdio, report)
+                _become(wanted, fds, report)
             return pid
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+            os.close(report)
 
-    def _note(self, pid: int) -> None:
-        """Write down who runs, for whoever comes after us if we and the runner both die."""
-        if self.register:
-            kin.note(self.register, pid, "a")
+    def _say(self, level: str, line: str) -> None:
+        """Have the runner log it."""
+        self._tell({"say": [level, line]})
+
+    def _tell(self, said: dict[str, Any]) -> None:
+        """Report to the runner, who may be gone."""
+        with suppress(OSError):
+            self.orders.sendall(json.dumps(said).encode() + b"\n")
+
+    def _clear(self, folder: str) -> None:
+        """Remove an attempt's folder; one that the script has left things in is the runner's."""
+        if folder:
+            with suppress(OSError):
+                os.unlink(f"{folder}/{child.REQUEST}")
+            try:
+                os.rmdir(folder)
+            except FileNotFoundError:
+                pass
+            except OSError:
+                self._tell({"left": folder})
 
     def _reap(self) -> None:
         """See which children have ended: scripts, and orphans that became ours."""
+        self.nursery.end_stopped()
         while True:
             try:
                 ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -211,24 +287,43 @@ class Supervisor:
                 return
             if ended is None:
                 return
-            script = next((s for s in self.scripts.values() if s.pid == ended.si_pid), None)
+            code = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+            script = self._script(ended.si_pid)
             if script:
                 # Before the leader is reaped: afterwards its pid could be another's.
                 script.send(signal.SIGKILL)
             os.waitpid(ended.si_pid, 0)
             if script:
-                if script.why or ended.si_code != os.CLD_EXITED or ended.si_status:
-                    # It may be run again: nothing of it shall be there to meet the next.
-                    kin.end_marked(script.mark)
-                self._report(script, ended)
+                self._report(script, code)
+            elif self.nursery.died(ended.si_pid):
+                self._end_children_of(ended.si_pid)
 
-    def _report(self, script: _Script, ended: os.waitid_result) -> None:
+    def _script(self, pid: int) -> _Script | None:
+        return next((script for script in self.scripts.values() if script.pid == pid), None)
+
+    def _ended_elsewhere(self, pid: int, code: int) -> None:
+        """A fork-server tells of the end of a child, and keeps its pid from becoming another's."""
+        script = self._script(pid)
+        if script:
+            script.send(signal.SIGKILL)
+            self._report(script, code)
+
+    def _end_children_of(self, server: int) -> None:
+        """What a fork-server leaves behind is ours now; nobody may trust what it does."""
+        for script in self.scripts.values():
+            if script.server == server:
+                script.why = script.why or "server"
+                script.send(signal.SIGKILL)
+
+    def _report(self, script: _Script, code: int) -> None:
+        if script.why or code:
+            # It may be run again: nothing of it shall be there to meet the next.
+            kin.end_marked(script.mark)
         del self.scripts[script.number]
-        code = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
-        _tell(script.report, {"code": code, "why": script.why})
-        os.close(script.report)
+        self._tell({"number": script.number, "code": code, "why": script.why})
+        self._clear(script.folder)
         if not self.scripts and self.register:
-            self.register.unlink(missing_ok=True)
+            self.register.clear()
 
     def _keep_time(self) -> None:
         now = time.monotonic()
@@ -243,30 +338,21 @@ class Supervisor:
                 script.end("timeout" if now >= script.timeout_at else "lease", now)
 
 
-def _become(wanted: dict[str, Any], stdio: tuple[int, int, int], report: int) -> NoReturn:
+def _become(wanted: dict[str, Any], fds: list[int], report: int) -> NoReturn:
     """In the child: become the script, or report why not."""
     try:
-        take_descriptors(stdio, report)
-        surroundings = Surroundings(wanted["cwd"], wanted["memory"], wanted["shield"])
-        settle_in(surroundings)
-        command = [_bytes(part) for part in wanted["command"]]
-        env = {_bytes(name): _bytes(value) for name, value in wanted["env"].items()}
-        os.execvpe(command[0], command, env)
+        child.take_descriptors((fds[0], fds[1], fds[2]), report)
+        child.lead_session(shield=wanted["shield"])
+        child.make_folder(wanted["folder"], wanted["request"])
+        child.take_surroundings(wanted["cwd"], wanted["memory"])
+        child.execute(wanted["command"], wanted["env"])
     except BaseException as error:
-        number = error.errno if isinstance(error, OSError) else errno.EINVAL
-        file = os.fsdecode(getattr(error, "filename", None) or b"")
-        _tell(REPORT, {"errno": number, "file": file})
-    os._exit(127)
+        child.report_failure(wanted["number"], error)
 
 
-def _tell(report: int, said: dict[str, Any]) -> None:
-    """Write a line to the runner, who may be gone."""
-    with suppress(OSError):
-        os.write(report, json.dumps(said).encode() + b"\n")
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
+def _close(fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)
 
 
 def main(fd: int, register: str) -> None:
@@ -274,6 +360,9 @@ def main(fd: int, register: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     kin.adopt_orphans()
-    kin.hide_memory()
+    child.hide_memory()
+    for inherited in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            os.set_inheritable(int(inherited), int(inherited) < child.REPORT)
     with socket.socket(fileno=fd) as orders:
-        Supervisor(orders, Path(register) if register else None).run()
+        Supervisor(orders, kin.Register(Path(register)) if register else None).run()
