@@ -223,8 +223,8 @@ class Web:
         return None
 
     def doomed(self, run: Run | None) -> Answer | None:
-        """503 for a sender who waited, where its run ends with this process and its disk."""
-        if self.durable or not self.intake.stopping or run is None or run.state in ENDED:
+        """503 for a run that ends with this process and its disk, before it has been done."""
+        if self.durable or not self.intake.stopping or (run and run.state in ENDED):
             return None
         return problem(Refused(503, "stopping; send it again soon", headers=SOON))
 

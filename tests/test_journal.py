@@ -1881,6 +1881,60 @@ def test_who_comes_after_the_run_does_not_wait(journal: Journal) -> None:
     assert claimed_by(waiting_claim(journal)) == run_id
 
 
+def test_who_waits_gets_all_that_was_recorded(journal: Journal) -> None:
+    new = replace(
+        NAMED,
+        params={"env": "ü"},
+        query="a=b",
+        headers={"x-a": "b"},
+        body=bytes(range(256)),
+        delivery_id="d",
+        event="push",
+        replaces="k3x9",
+    )
+    waiting = waiting_claim(journal)
+
+    run_id = made(journal, new)
+
+    assert claimed_by(waiting) == run_id
+    assert isinstance(waiting.result, Claim)
+    assert waiting.result.new == journal.recorded(run_id)
+    assert waiting.result == Claim(
+        run_id, known(journal, run_id).seq, 1, replace(new, dedupe_key="", dedupe_for=0.0)
+    )
+    assert known(journal, run_id).state is State.RUNNING
+    assert journal.settle(waiting.result, DONE)
+    assert outcome(journal, run_id) == DONE
+
+
+def test_who_waits_gets_the_longest_due_before_the_newest(journal: Journal) -> None:
+    first = made(journal)
+    journal.settle(claimed(journal), FAILED, again_in=0.2)
+    waiting = [waiting_claim(journal) for _ in range(2)]
+
+    second = made(journal)
+
+    assert {claimed_by(call) for call in waiting} == {first, second}
+
+
+@pytest.mark.parametrize("terms", [STRICT, Terms(concurrency=1)], ids=["strict", "concurrency"])
+def test_who_waits_gets_no_more_of_a_hook_than_may_run_at_once(
+    journal: Journal, terms: Terms
+) -> None:
+    told: SimpleQueue[Claim | JournalUnavailable | None] = SimpleQueue()
+    for _ in range(3):
+        journal.claim_soon({"/hello": terms}, FOR_EVER, (), FOR_EVER, told.put)
+    ids = [made(journal, HELLO, terms) for _ in range(3)]
+
+    for run_id in ids:
+        claim = told.get(timeout=SECONDS)
+        assert isinstance(claim, Claim)
+        assert claim.run_id == run_id
+        running = [known(journal, run_id).state for run_id in ids].count(State.RUNNING)
+        assert running == 1
+        journal.settle(claim, DONE)
+
+
 def test_each_who_waits_gets_a_run_of_its_own(journal: Journal) -> None:
     waiting = [waiting_claim(journal) for _ in range(8)]
 

@@ -388,7 +388,7 @@ def test_what_a_dead_process_left_of_its_folders_is_removed_at_the_start(shows: 
     (left / "photo").write_text("private")
 
     with Works(shows, {}) as works:
-        assert list(works.folder.iterdir()) == []
+        wait_until(lambda: not list(works.folder.iterdir()), "the folder is gone")
         works.shown(post())
 
 
@@ -543,7 +543,7 @@ def test_an_interrupted_run_is_handed_back_and_run_again(project: Project, fifo:
             works.launcher.terminate()
             last = works.lines()[-1]
         run = works.journal.run(run_id)
-        assert list(works.folder.iterdir()) == []
+        wait_until(lambda: not list(works.folder.iterdir()), "the folder is gone")
 
     assert run is not None
     assert (run.state, ended(run).why) == (State.QUEUED, Why.INTERRUPTED)

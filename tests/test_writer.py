@@ -365,9 +365,7 @@ def test_who_looks_is_served_by_the_very_commit_that_brings_something(shop: Shop
 
     assert named(got(looking)) == "a"
     assert [said.split()[0] for said in shop.ear.transactions[-1]] == [
-        "SAVEPOINT",
         "INSERT",
-        "RELEASE",
         "UPDATE",
     ]
 

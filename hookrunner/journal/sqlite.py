@@ -23,6 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -110,13 +111,15 @@ SELECT id, state, recorded_at FROM run
 WHERE hook = ? AND dedupe_key = ? AND current AND dedupe_key <> ''
 """
 RECORD = """
-INSERT INTO run (id, hook, state, due, recorded_at, dedupe_key, replaces, method, path, params,
-                 query, headers, content_type, remote_addr, delivery_id, event, body)
-VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO run (id, hook, state, attempt, due, recorded_at, dedupe_key, replaces, method, path,
+                 params, query, headers, content_type, remote_addr, delivery_id, event, body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 WAITING = """
 SELECT count(*) FROM (SELECT 1 FROM run WHERE hook = ? AND state = 'queued' LIMIT ?)
 """
+
+ANY_QUEUED = "SELECT EXISTS (SELECT 1 FROM run WHERE state = 'queued')"
 
 # How many attempts each hook has under way. What lapsed counts too until it is swept.
 UNDER_WAY = "SELECT hook, count(*) FROM run WHERE state = 'running' GROUP BY hook"
@@ -282,6 +285,9 @@ class SqliteJournal:
         self._write, self._read = opened
         self._reading = threading.Lock()
         self._closed = False
+        self._none_queued = False
+        """That no run is queued, as far as the writer's thread knows; False if it does not."""
+
         self._room = _Room()
         self._watched: dict[str, list[Callable[[Run | None], None]]] = {}
         self._watched_lock = threading.Lock()
@@ -320,8 +326,28 @@ class SqliteJournal:
         if first:
             return Recorded(first, joined=True)
         _pace(db, new.hook, terms, now)
-        self._room.take(db, new.hook, terms.queue)
-        return Recorded(_insert(db, new, now, new.replaces or replaces))
+        new = replace(new, replaces=new.replaces or replaces)
+        if (run_id := self._record_and_claim(db, new, now)) is None:
+            self._room.take(db, new.hook, terms.queue)
+            run_id = _insert(db, new, now)
+            self._none_queued = False
+        return Recorded(run_id)
+
+    def _record_and_claim(self, db: sqlite3.Connection, new: NewRun, now: float) -> str | None:
+        """Record a run as one that is claimed, if somebody waits and nobody is before it."""
+        if not self._none_queued or (look := self._writer.taker(new.hook)) is None:
+            return None
+        terms = look.hooks[new.hook]
+        if terms.strict or terms.concurrency is not None:
+            return None
+        asked_at = time.monotonic()
+        run_id = _insert(db, new, now, lease=look.lease)
+        [seq] = db.execute("SELECT last_insert_rowid()").fetchone()
+        db.execute(BEGIN_ATTEMPT, (seq, 1, now))
+        new = replace(new, dedupe_key="", dedupe_for=0.0)
+        self._writer.give(look, Claim(run_id, seq, 1, new, asked_at=asked_at))
+        self._writer.stir_nothing()
+        return run_id
 
     def claim(
         self,
@@ -353,7 +379,8 @@ class SqliteJournal:
         _, ended = _sweep(db, look.hooks, mine, lapsed=now, now=now)
         if ended:
             self._writer.afterwards(lambda: self._tell_watchers_of(*ended))
-        seq = _pick(db, look.hooks, now, mine)
+        self._none_queued = not db.execute(ANY_QUEUED).fetchone()[0]
+        seq = None if self._none_queued else _pick(db, look.hooks, now, mine)
         if seq is None:
             return None
         claim = _claim(db.execute(CLAIM, (now + look.lease, seq)).fetchone(), asked_at)
@@ -405,6 +432,8 @@ class SqliteJournal:
             state, due = State.QUEUED, now + again_in
             row = db.execute(TRY_AGAIN, (due, *fence)).fetchone()
         db.execute(END_ATTEMPT if row else END_CANCELLED, _attempt_row(claim, outcome))
+        if self._none_queued and again_in is None:
+            self._writer.stir_nothing()  # there is room for another, and no other
         run = None
         if row:
             ended_at = None if due else now
@@ -475,7 +504,7 @@ class SqliteJournal:
     def tell(self, run_id: str, then: NewRun | None) -> str:
         def work(db: sqlite3.Connection) -> str:
             first = db.execute(TOLD, (run_id,)).rowcount == 1
-            return _insert(db, then, time.time(), then.replaces) if first and then else ""
+            return _insert(db, then, time.time()) if first and then else ""
 
         return self._writer.do(work)
 
@@ -582,9 +611,11 @@ def _join(db: sqlite3.Connection, new: NewRun, now: float) -> tuple[str, str]:
     return "", run_id if fresh else ""
 
 
-def _insert(db: sqlite3.Connection, new: NewRun, now: float, replaces: str) -> str:
+def _insert(db: sqlite3.Connection, new: NewRun, now: float, *, lease: float | None = None) -> str:
+    """Keep a run, due now, or with a `lease` in seconds claimed; its id."""
     run_id = _new_id()
-    db.execute(RECORD, (run_id, new.hook, now, now, new.dedupe_key, replaces, *_new_row(new)))
+    held = ("queued", 0, now) if lease is None else ("running", 1, now + lease)
+    db.execute(RECORD, (run_id, new.hook, *held, now, new.dedupe_key, new.replaces, *_new_row(new)))
     return run_id
 
 

@@ -104,6 +104,9 @@ class Writer:
         self._arrived: deque[Look] = deque()
         self._looks: list[Look] = []
         self._look_at = 0.0
+        self._barren: list[Look] = []
+        self._stirred = self._stirs = True
+        self._given: dict[int, Claim] = {}
         self._after: list[Callable[[], None]] = []
         self._synced = True
         self._behind = False
@@ -153,6 +156,28 @@ class Writer:
     def afterwards(self, call: Callable[[], None]) -> None:
         """To be used by work: call it once the work is committed, unless it fails."""
         self._after.append(call)
+
+    def stir_nothing(self) -> None:
+        """To be used by work: it has made nothing due, so nobody need look because of it."""
+        self._stirs = False
+
+    def taker(self, hook: str) -> Look | None:
+        """To be used by work: somebody who looks for runs of this hook, and has none yet."""
+        if self._dismissed:
+            return None
+        now = time.monotonic()
+        return next(
+            (
+                look
+                for look in self._looks
+                if hook in look.hooks and id(look) not in self._given and look.until > now
+            ),
+            None,
+        )
+
+    def give(self, look: Look, claim: Claim) -> None:
+        """To be used by work: this is what they are told, once the work is committed."""
+        self._given[id(look)] = claim
 
     def dismiss(self, *, for_good: bool) -> None:
         """Let all go who wait for work; `for_good`: nobody shall wait, or get any, again."""
@@ -218,12 +243,13 @@ class Writer:
     ) -> dict[int, Claim | JournalUnavailable | None]:
         """Do it all in one transaction; what those who look are told, by their `id`."""
         db = self._db
+        self._given.clear()
         try:
             self._set_synced(synced)
             db.execute("BEGIN IMMEDIATE")
             before = db.total_changes
             for job in batch:
-                self._do_one(job)
+                self._do_one(job, alone=len(batch) == 1)
             served = self._serve() if self._looks else {}
             writes = db.total_changes > before
             if self._behind and synced and batch and not writes:
@@ -237,6 +263,7 @@ class Writer:
             with suppress(sqlite3.Error):
                 db.rollback()
             self._after.clear()
+            self._stirred = True
             for job in batch:
                 job.error = error
             unavailable = JournalUnavailable(str(error))
@@ -247,34 +274,48 @@ class Writer:
             self._db.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
             self._synced = synced
 
-    def _do_one(self, job: Job[Any]) -> None:
-        after = len(self._after)
-        self._db.execute("SAVEPOINT job")
+    def _do_one(self, job: Job[Any], *, alone: bool) -> None:
+        """Do it; if it cannot be done, leave no trace of it. One alone needs no savepoint."""
+        after, given = len(self._after), set(self._given)
+        self._stirs = True
+        if not alone:
+            self._db.execute("SAVEPOINT job")
         try:
             job.result = job.work(self._db)
         except UNFIT as error:
-            self._db.execute("ROLLBACK TO job")
+            self._db.execute("ROLLBACK" if alone else "ROLLBACK TO job")
+            if alone:
+                self._db.execute("BEGIN IMMEDIATE")
             job.error = error
             del self._after[after:]
-        self._db.execute("RELEASE job")
+            self._given = {look: self._given[look] for look in given}
+        else:
+            self._stirred = self._stirred or self._stirs
+        if not alone:
+            self._db.execute("RELEASE job")
 
     def _serve(self) -> dict[int, Claim | JournalUnavailable | None]:
-        served: dict[int, Claim | JournalUnavailable | None] = {}
-        barren: list[Look] = []  # who asks for the same need not look where nothing was found
+        served: dict[int, Claim | JournalUnavailable | None] = {**self._given}
         began = time.time()
+        if self._stirred or began >= self._look_at:
+            self._barren.clear()
+        known = len(self._barren)
         for look in self._looks:
-            if self._dismissed or any(look.asks_as(other) for other in barren):
+            # Who asks for the same need not look where nothing was found.
+            if self._dismissed or id(look) in served or any(map(look.asks_as, self._barren)):
                 continue
             claim = self._find(self._db, look)
             if claim is None:
-                barren.append(look)
+                self._barren.append(look)
             else:
                 served[id(look)] = claim
-        if barren:
+        if len(self._barren) > known:
             # Counted from before the first looked: what came due since then may have been missed.
             soonest = self._soonest(self._db, began)
             latest = time.time() + LOOK_EVERY
-            self._look_at = min(soonest or latest, latest)
+            soonest = min(soonest or latest, latest)
+            self._look_at = min(soonest, self._look_at) if known else soonest
+        self._stirred = False
         return served
 
     def _leave(self, served: Mapping[int, Claim | JournalUnavailable | None]) -> None:
