@@ -22,7 +22,10 @@ test: $(VENV)/.test
 	$(BIN)/python -m pytest
 
 bench: $(VENV)/.test
-	$(BIN)/python benchmarks/startup.py
+	@command -v webhook hey >/dev/null || apt-get install -y -q webhook hey >/dev/null || true
+	@missed=0; for each in startup accept peer; do \
+		echo "== $$each"; $(BIN)/python benchmarks/$$each.py || missed=1; \
+	done; exit $$missed
 
 clean:
 	rm -rf $(VENV)

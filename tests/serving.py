@@ -12,12 +12,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 from hookrunner.launch import kin
 
@@ -128,6 +128,8 @@ class Server:
     environ: Mapping[str, str] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     port: int = 0
+    prefix: ClassVar[Sequence[str]] = ()
+    """What its command begins with."""
 
     def __enter__(self) -> Server:
         self.begin()
@@ -137,7 +139,14 @@ class Server:
     def begin(self) -> None:
         """Start it, and do not wait until it listens."""
         self.process = subprocess.Popen(
-            [sys.executable, str(REPOSITORY / "runner.py"), "--port", "0", *self.arguments],
+            [
+                *self.prefix,
+                sys.executable,
+                str(REPOSITORY / "runner.py"),
+                "--port",
+                "0",
+                *self.arguments,
+            ],
             cwd=self.folder,
             env=environment(self.environ),
             stdout=subprocess.PIPE,

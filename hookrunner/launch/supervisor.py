@@ -39,7 +39,6 @@ GIVEN = 3
 """Descriptors that come with an order to start: standard input, output and error."""
 
 ROOM = socket.CMSG_SPACE(GIVEN * array.array("i").itemsize)
-RESET = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 FOREVER = float("inf")
 
 
@@ -111,6 +110,12 @@ class Supervisor:
         self.wakes, wake = os.pipe()
         for fd in (self.wakes, wake):
             os.set_blocking(fd, False)
+        # Python's ones and ours, and what whoever started us may have ignored.
+        self.ignored = {
+            number
+            for number in signal.valid_signals()
+            if signal.getsignal(number) not in (signal.SIG_DFL, None)
+        }
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
 
@@ -238,7 +243,7 @@ class Supervisor:
             setsid=True,
             setsigmask=(),
             # What it may not inherit from us; TERM it does, for we ignore it.
-            setsigdef=RESET - {signal.SIGTERM} if wanted["shield"] else RESET,
+            setsigdef=self.ignored - {signal.SIGTERM} if wanted["shield"] else self.ignored,
         )
 
     def _fork(self, wanted: dict[str, Any], fds: list[int]) -> int:
