@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from referencing import Registry, Resource, Specification
 from referencing.exceptions import CannotDetermineSpecification, NoSuchResource, Unresolvable
 from referencing.jsonschema import DRAFT202012, specification_with
 
-from hookrunner import formats
+from hookrunner import fastschema, formats
 from hookrunner.model import Json, Misfit, Wanted
 
 if TYPE_CHECKING:
@@ -84,6 +84,22 @@ class Schema:
 
     def misfits(self, value: Json) -> list[Misfit]:
         """Every place where `value` does not fit, at most twenty of them."""
+        return [] if self.accepts(value) else self.judged(value)
+
+    def accepts(self, value: Json) -> bool:
+        """True if `value` fits for certain; if not, jsonschema has to be asked."""
+        try:
+            return self._fits is not None and self._fits(value)
+        except RecursionError:
+            return False
+
+    @cached_property
+    def _fits(self) -> fastschema.Fits | None:
+        """Compiled at the first payload, which is soon enough: starting should not wait."""
+        return fastschema.compiled(self.contents, self.resolver, self.validator, self.kind)
+
+    def judged(self, value: Json) -> list[Misfit]:
+        """What `misfits` gives, by jsonschema alone."""
         errors: Iterator[ValidationError] = self.validator.iter_errors(value)
         try:
             return [

@@ -28,6 +28,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("auth.signature", "auth.credential"),
     ("auth.schemes",),
     ("formats",),
+    ("fastschema",),
     ("schema",),
     ("payload",),
     ("route",),
