@@ -93,7 +93,9 @@ class _Program:
         self.log = log
         self.journal = journal
         self.loop = Loop(
-            "runs", lambda error: log.error(f"bug: {place_of(error)}; please report it")
+            "runs",
+            lambda error: log.error(f"bug: {place_of(error)}; please report it"),
+            driven=True,
         )
         self.launcher = ProcessLauncher(
             self.loop, log.say, settings.data / "scripts.pids", held=(journal.lock,)
@@ -117,7 +119,9 @@ class _Program:
             durable=not settings.on_dyno,
             end_script=self.workers.cancel,
         )
-        self.server = Server(web, listener, settings.threads, largest_body(config), log)
+        self.server = Server(
+            web, listener, settings.threads, largest_body(config), log, self.loop, journal.turn
+        )
         self.secrets = set(config.secrets)
         self.reload_asked = threading.Event()
         self.stop_asked = threading.Event()
@@ -139,7 +143,9 @@ class _Program:
         threading.Thread(target=self._make_ready, name="ready", daemon=True).start()
         gc.freeze()
         gc.enable()
+        self.journal.lead()
         self._loop()
+        self.journal.follow()
         stopper.join()  # it may be about to wake the loop, whose descriptor close() gives away
         self.server.close()
         self.launcher.close()

@@ -1,8 +1,9 @@
-"""One thread that waits for many things at once, and does one after the other.
+"""Many things waited for at once, and done one after the other.
 
 Threads that each wait for one thing wake each other, and contend for the interpreter,
-several times a run; one that waits for all of them does not. Whatever is asked of a Loop
-must be quick, for everything else waits meanwhile.
+several times a run; one that waits for all of them does not. A Loop has a thread of its
+own, or is driven by a thread that has more to wait for: it waits for `fileno` and takes
+a `turn`. Whatever is asked of a Loop must be quick, for everything else waits meanwhile.
 """
 
 from __future__ import annotations
@@ -49,10 +50,13 @@ class Timers:
 
 
 class Loop:
-    """The thread, what it watches, and what it is to do."""
+    """What is watched, and what is to be done."""
 
-    def __init__(self, name: str, fault: Callable[[Exception], None]) -> None:
-        """Start it. `fault` is told what a step raises, which is a bug; the loop goes on."""
+    def __init__(self, name: str, fault: Callable[[Exception], None], *, driven: bool = False):
+        """Start it. `fault` is told what a step raises, which is a bug; the loop goes on.
+
+        `driven`: there is no thread `name`; whoever made it takes turns.
+        """
         self._fault = fault
         self._steps: deque[Step] = deque()
         self._timers = Timers()
@@ -63,8 +67,10 @@ class Loop:
         self._poll.register(self._woken, select.EPOLLIN)
         self._asleep = False
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        self._thread = None
+        if not driven:
+            self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+            self._thread.start()
 
     def soon(self, step: Step) -> None:
         """Have a step taken; from any thread."""
@@ -91,25 +97,47 @@ class Loop:
         """Take the steps that have been asked for, and end."""
         self._closing = True
         self.soon(lambda: None)
-        if self._thread is not threading.current_thread():
+        if self._thread is None:
+            self._run()
+        elif self._thread is not threading.current_thread():
             self._thread.join()
+
+    def fileno(self) -> int:
+        """What becomes readable when a turn is to be taken; who drives it waits for that."""
+        return self._poll.fileno()
+
+    def patience(self, most: float) -> float:
+        """Seconds that who drives it may wait at most, having said so: from here on it is woken."""
+        # Set before the steps are looked at: who adds one after that wakes us.
+        self._asleep = True
+        return 0.0 if self._steps else self._timers.patience(most)
+
+    def turn(self, seconds: float) -> None:
+        """Do what there is to do, or wait at most so long for something."""
+        ready = self._poll.poll(self.patience(seconds))
+        self._asleep = False
+        for fd, _ in ready:
+            if fd == self._woken:
+                with suppress(BlockingIOError):
+                    os.read(self._woken, 4096)
+            elif step := self._watched.get(fd):
+                self._take(step)
+        self.take_steps()
+        self.run_timers()
+
+    def run_timers(self) -> None:
+        """Take the steps whose time has come."""
+        self._take(self._timers.run)
+
+    def take_steps(self) -> None:
+        """Take those that have been asked for by now, and look at nothing else."""
+        self._asleep = False
+        for _ in range(len(self._steps)):
+            self._take(self._steps.popleft())
 
     def _run(self) -> None:
         while not self._closing or self._steps:
-            # Set before the steps are looked at: who adds one from here on wakes us.
-            self._asleep = True
-            patience = 0.0 if self._steps else self._timers.patience(MOST_TIMEOUT)
-            ready = self._poll.poll(patience)
-            self._asleep = False
-            for fd, _ in ready:
-                if fd == self._woken:
-                    with suppress(BlockingIOError):
-                        os.read(self._woken, 4096)
-                elif step := self._watched.get(fd):
-                    self._take(step)
-            for _ in range(len(self._steps)):
-                self._take(self._steps.popleft())
-            self._take(self._timers.run)
+            self.turn(MOST_TIMEOUT)
         self._poll.close()
         os.close(self._woken)
         os.close(self._wake)

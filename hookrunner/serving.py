@@ -31,7 +31,7 @@ from waitress.task import ThreadedTaskDispatcher, WSGITask
 from waitress.utilities import build_http_date
 
 from hookrunner.log import Log
-from hookrunner.loop import Step, Timers
+from hookrunner.loop import Loop, Step, Timers
 from hookrunner.model import Refused, Trouble
 from hookrunner.units import show_size
 from hookrunner.web import LATER, Answer, Web, problem, status_line
@@ -56,6 +56,10 @@ QUICK_BODY = 64 * 1024
 SLOW, SLOW_FOR = 0.02, 60.0
 """Seconds of processor time after which a hook is a thread's business, and for how long."""
 
+PASSES = 2
+"""How often what has been asked for is done before anything is waited for: a commit asks for
+more, and what follows from it need not wait for another turn."""
+
 MOST_STEPS = 100
 """Steps that the loop takes before it looks whether anybody has sent something."""
 
@@ -78,13 +82,25 @@ class Server:
     """A listening socket, the threads that answer, and the loop that reads and writes."""
 
     def __init__(
-        self, web: Web, listener: socket.socket, threads: int, largest_body: int, log: Log
+        self,
+        web: Web,
+        listener: socket.socket,
+        threads: int,
+        largest_body: int,
+        log: Log,
+        beside: Loop,
+        commit: Step,
     ) -> None:
-        """`largest_body` is in bytes: what no hook takes need not be read."""
+        """`largest_body` is in bytes: what no hook takes need not be read.
+
+        `beside` is a loop that is driven from ours; `commit` is called when everything has been
+        done that there was to do, and may bring about more.
+        """
         _allow_descriptors()
         _forward_warnings(log)
         self._waitress = _waitress(web, listener, threads, largest_body)
         self._waitress.log = log
+        self._waitress.drive(beside, commit)
 
     @property
     def address(self) -> str:
@@ -418,6 +434,11 @@ class _Waitress(TcpWSGIServer):  # type: ignore[misc]
         super().__init__(*args, **named)
         self.touched: set[Any] = {self.trigger}
 
+    def drive(self, beside: Loop, commit: Step) -> None:
+        """Take that loop's turns between ours, and commit at the end of each."""
+        self._beside, self._commit = beside, commit
+        self._poll.register(beside, select.EPOLLIN)
+
     def turn(self, seconds: float) -> None:
         """Read, write and do what there is to do, or wait at most so long for something."""
         # Set before anything is looked at: what changes from here on pulls the trigger.
@@ -426,17 +447,28 @@ class _Waitress(TcpWSGIServer):  # type: ignore[misc]
         for channel in self.touched:
             self._await(channel)
         self.touched.clear()
-        ready = self._poll.poll(0 if self._todo else self._timers.patience(seconds))
+        patience = self._beside.patience(self._timers.patience(seconds))
+        ready = self._poll.poll(0 if self._todo else patience)
         self._asleep = False
+        beside = self._beside.fileno()
         for fd, flags in ready:
             if channel := self._map.get(fd):
                 wasyncore.readwrite(channel, flags)
                 self.touched.add(channel)
+            elif fd == beside:
+                self._beside.turn(0)
+        for _ in range(PASSES):
+            self._take_steps()
+            self._commit()
+        self._timers.run()
+        self._beside.run_timers()
+
+    def _take_steps(self) -> None:
         for _ in range(MOST_STEPS):  # one asks for the next, but the others are to be heard, too
             if not self._todo:
                 break
             self._take(*self._todo.popleft())
-        self._timers.run()
+        self._beside.take_steps()
 
     def _await(self, channel: Any) -> None:
         """Have the system tell us of what it waits for now."""

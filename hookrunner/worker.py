@@ -19,13 +19,14 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from hookrunner import payload, retry
 from hookrunner.config import Config
 from hookrunner.imports import Imports, imports_of
 from hookrunner.log import Log, place_of
-from hookrunner.loop import Loop
+from hookrunner.loop import Loop, Step
 from hookrunner.model import (
     Claim,
     Facts,
@@ -47,6 +48,9 @@ IDLE = 5.0
 
 AGAIN = 1.0
 """Seconds after which a journal that was unavailable is asked once more."""
+
+QUICK_BODY = 64 * 1024
+"""Bytes of a body that are made ready for a script in no time worth mentioning."""
 
 BEAT = 1.0
 """Seconds between two rounds of the keeper; shorter where the lease is."""
@@ -189,18 +193,31 @@ class Workers:
             lost = Outcome(State.FAILED, Why.LOST_HOOK, detail="its path left hooks.yaml")
             self._settle(attempt, lost)
             return
+        if len(claim.new.body) <= QUICK_BODY:
+            self._make_ready(attempt, hook, config)()
+            return
+
+        def make_ready() -> None:
+            self.loop.soon(self._make_ready(attempt, hook, config))
+
+        # The loop is everybody's: what takes a while to read is read beside it.
+        threading.Thread(target=make_ready, name="prepare", daemon=True).start()
+
+    def _make_ready(self, attempt: _Attempt, hook: Hook, config: Config) -> Step:
+        """Prepare what the script gets; the step that starts it, or says why it cannot be."""
+        claim = attempt.claim
         folder = self.folder / f"{claim.run_id}.{claim.attempt}"
         try:
             start = prepare(claim, hook, config, folder, ends(claim.asked_at, self.lease))
         except Refused as error:
             # It was taken in under another hooks.yaml, and today's cannot read it.
-            self._settle(attempt, not_started(error.told))
+            told = error.told
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
-            self._settle(attempt, not_started(f"{error.filename or folder}: {error.strerror}"))
+            told = f"{error.filename or folder}: {error.strerror}"
         except Exception as error:
             self.log.error(f"bug: {place_of(error)}; please report it")
-            self._settle(attempt, not_started("an error of the runner's; it has been logged"))
+            told = "an error of the runner's; it has been logged"
         else:
             listener = self.log.script(claim.run_id, claim.new.hook)
 
@@ -208,7 +225,8 @@ class Workers:
                 listener.end()
                 self._settle(attempt, outcome)
 
-            self.launcher.start(start, listener.feed, ended)
+            return partial(self.launcher.start, start, listener.feed, ended)
+        return partial(self._settle, attempt, not_started(told))
 
     def _settle(self, attempt: _Attempt, outcome: Outcome) -> None:
         """Write down how it went, once the journal takes it: until then the lease protects it."""

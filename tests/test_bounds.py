@@ -25,6 +25,7 @@ from hookrunner.config import load
 from hookrunner.intake import Intake
 from hookrunner.journal.sqlite import SqliteJournal
 from hookrunner.log import Log
+from hookrunner.loop import Loop
 from hookrunner.model import Json, Misfit, Outcome, Run, State, Wanted, Why
 from hookrunner.serving import Server, listen
 from hookrunner.web import MOST_WAITERS, Web
@@ -81,7 +82,10 @@ class House:
         )
         listener = listen("127.0.0.1", 0)
         self.port = listener.getsockname()[1]
-        self.server = Server(self.web, listener, 2, 1_000_000, self.log)
+        self.faults: list[Exception] = []
+        self.beside = Loop("beside", self.faults.append, driven=True)
+        commit = self.journal.turn
+        self.server = Server(self.web, listener, 2, 1_000_000, self.log, self.beside, commit)
         self.turns = 0
         self.over = threading.Event()
         self.thread = threading.Thread(target=self.loop, daemon=True)
@@ -121,6 +125,7 @@ class House:
         for channel in list(self.server._waitress.active_channels.values()):
             channel.handle_close()
         self.server.close()
+        self.beside.close()
         self.journal.close()
         self.log.close()
         with self.said:

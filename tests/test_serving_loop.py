@@ -29,6 +29,7 @@ from hookrunner.config import load
 from hookrunner.intake import Intake
 from hookrunner.journal.sqlite import SqliteJournal
 from hookrunner.log import Log
+from hookrunner.loop import Loop
 from hookrunner.model import BadConfig, Json, Misfit, Respond, Wanted
 from hookrunner.serving import QUICK_BODY, SLOW, listen
 from hookrunner.web import MOST_WAITERS, Web
@@ -398,6 +399,7 @@ class House:
         )
         project.script("a.sh", "")
         self.judge = Judge()
+        self.faults: list[Exception] = []
         self.said, self.saying = os.pipe()
         self.log = Log(self.saying, stamped=False)
         self.journal = SqliteJournal(project.folder / "var")
@@ -410,7 +412,9 @@ class House:
         listener = listen("127.0.0.1", 0)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LITTLE)
         self.port = listener.getsockname()[1]
-        self.server = serving.Server(web, listener, 2, 1_000_000, self.log)
+        self.beside = Loop("beside", self.faults.append, driven=True)
+        commit = self.journal.turn
+        self.server = serving.Server(web, listener, 2, 1_000_000, self.log, self.beside, commit)
         self.lines: list[str] = []
         self.over = threading.Event()
         self.loop = threading.Thread(target=self.run, daemon=True)
@@ -442,6 +446,7 @@ class House:
         self.server.wake()
         self.loop.join(SECONDS)
         self.server.close()
+        self.beside.close()
         self.journal.close()
         self.log.close()
         os.close(self.saying)

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from hookrunner.journal import writer
 from hookrunner.journal.sqlite import SqliteJournal
 from hookrunner.journal.writer import Job, Look, Writer
 from hookrunner.model import Claim, Full, JournalUnavailable, Recorded, Run, State, Terms
@@ -470,6 +471,48 @@ def test_a_dismissal_for_good_is_not_taken_back_by_another(shop: Shop) -> None:
 
 
 # --- the end
+
+
+def test_who_leads_has_nothing_done_before_its_turn_and_all_of_it_then(shop: Shop) -> None:
+    shop.writer.lead()
+    told: list[object] = []
+    for number in range(3):
+        shop.writer.ask(Job(lambda db, n=number: n, told.append, quick=True))  # type: ignore[misc]
+
+    assert told == []
+    shop.writer.turn()
+    assert told == [0, 1, 2]
+    shop.writer.follow()
+
+
+def test_what_may_take_a_while_is_the_threads_though_who_leads_asks_for_it(shop: Shop) -> None:
+    shop.writer.lead()
+    told: SimpleQueue[int] = SimpleQueue()
+    shop.writer.ask(Job(lambda db: threading.get_ident(), told.put))  # type: ignore[arg-type]
+
+    assert told.get(timeout=SECONDS) != threading.get_ident()
+    shop.writer.follow()
+
+
+def test_on_a_slow_disk_all_is_the_threads(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "SLOW", -1.0)
+    shop.writer.lead()
+    told: SimpleQueue[int] = SimpleQueue()
+    shop.writer.ask(Job(lambda db: threading.get_ident(), told.put, quick=True))  # type: ignore[arg-type]
+    shop.writer.turn()
+
+    assert told.get(timeout=SECONDS) != threading.get_ident()
+    shop.writer.follow()
+
+
+def test_who_looks_in_the_turn_of_who_leads_is_let_go_in_time(shop: Shop) -> None:
+    shop.writer.lead()
+    told: SimpleQueue[object] = SimpleQueue()
+    shop.writer.look(Look({}, 1.0, (), time.monotonic() + 0.05, told.put))
+    shop.writer.turn()
+
+    assert told.get(timeout=SECONDS) is None
+    shop.writer.follow()
 
 
 def test_what_was_asked_for_before_the_end_is_done_and_told(shop: Shop) -> None:

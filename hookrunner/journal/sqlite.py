@@ -247,6 +247,9 @@ SELECT id FROM run INDEXED BY run_live WHERE state IN ('queued', 'running') ORDE
 INFINITY = float("inf")
 TOUCH = f"PRAGMA user_version = {len(MIGRATIONS)}"
 
+QUICK = 64 * 1024
+"""Bytes of a body or an output that are written in no time worth mentioning."""
+
 FREE_PAGES = 256
 """Pages given back to the file system with each round of pruning: a full vacuum would hold
 up every delivery for as long as it takes to copy the file."""
@@ -312,13 +315,14 @@ class SqliteJournal:
                 self._tell_if_ended(outcome.run_id)
 
         work = partial(self._record, new=new, terms=terms)
-        self._writer.ask(Job(work, tell, unsynced=ended is not None))
+        quick = len(new.body) <= QUICK
+        self._writer.ask(Job(work, tell, unsynced=ended is not None, quick=quick))
 
     def sync_soon(self, then: Callable[[JournalUnavailable | None], None]) -> None:
         def tell(outcome: object) -> None:
             then(outcome if isinstance(outcome, JournalUnavailable) else None)
 
-        self._writer.ask(Job(lambda db: None, tell))
+        self._writer.ask(Job(lambda db: None, tell, quick=True))
 
     def _record(self, db: sqlite3.Connection, new: NewRun, terms: Terms) -> Recorded:
         now = time.time()
@@ -418,7 +422,9 @@ class SqliteJournal:
         def tell(told: bool | Full | JournalUnavailable) -> None:
             then(told if isinstance(told, JournalUnavailable) else told is True)
 
-        self._writer.ask(Job(lambda db: self._settle(db, claim, outcome, again_in), tell))
+        quick = len(outcome.stdout) + len(outcome.stderr) <= QUICK
+        work = partial(self._settle, claim=claim, outcome=outcome, again_in=again_in)
+        self._writer.ask(Job(work, tell, quick=quick))
 
     def _settle(
         self, db: sqlite3.Connection, claim: Claim, outcome: Outcome, again_in: float | None
@@ -449,6 +455,8 @@ class SqliteJournal:
                 due,
                 claim.new.replaces,
             )
+        else:  # it was cancelled, and had a place until its script was dead
+            self._writer.afterwards(self._writer.stir)
         self._writer.afterwards(partial(self._tell_watchers_of, claim.run_id, run=run))
         return row is not None
 
@@ -545,6 +553,18 @@ class SqliteJournal:
                 watchers.remove(then)
             if not watchers:
                 self._watched.pop(run_id, None)
+
+    def lead(self) -> None:
+        """Have this thread do itself what it asks for, whenever it takes a `turn`."""
+        self._writer.lead()
+
+    def follow(self) -> None:
+        """This thread takes no more turns."""
+        self._writer.follow()
+
+    def turn(self) -> None:
+        """Commit what the thread that leads has asked for since its last turn."""
+        self._writer.turn()
 
     def wake_workers(self, *, for_good: bool = False) -> None:
         self._writer.dismiss(for_good=for_good)

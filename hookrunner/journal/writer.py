@@ -1,7 +1,9 @@
-"""The one thread that writes to an SQLite file: group commit, and who waits for work.
+"""What is written to an SQLite file: group commit, and who waits for work.
 
-It takes everything that is asked for at that moment into one transaction and commits
-once, so that a synced commit is shared by all who wait for it. Whoever looks for a run
+Everything that is asked for at a moment goes into one transaction and is committed
+once, so that a synced commit is shared by all who wait for it. A thread does that; but
+to change threads costs more than most commits. So one other thread may lead: what it asks
+for it does itself, all of one turn in one commit, while the disk is quick. Whoever looks for a run
 that is due and finds none stays, and is served by the very transaction that makes one
 due: a run is recorded and claimed in one commit, and nobody looks in vain again and
 again. Nothing here knows the tables.
@@ -22,8 +24,16 @@ from hookrunner.model import Claim, Full, JournalUnavailable, Terms
 
 T = TypeVar("T")
 
+SLOW = 0.001
+"""Seconds of a synced commit from which on it is the thread's: whoever leads has more to do."""
+
+LATEST = 0.1
+"""How much the latest commit counts, of what they are said to take."""
+
 LOOK_EVERY = 5.0
 """Seconds after which who waits for work looks again, whatever the clock did."""
+
+FOREVER = float("inf")
 
 UNFIT = (Full, ValueError, TypeError, OverflowError, sqlite3.IntegrityError)
 """What one who asks for the impossible gets; the others' work is none the worse."""
@@ -32,7 +42,7 @@ UNFIT = (Full, ValueError, TypeError, OverflowError, sqlite3.IntegrityError)
 class Job(Generic[T]):
     """Something for the writer to do, and whom to tell what came of it."""
 
-    __slots__ = ("error", "result", "then", "unsynced", "work")
+    __slots__ = ("error", "quick", "result", "then", "unsynced", "work")
 
     def __init__(
         self,
@@ -40,14 +50,17 @@ class Job(Generic[T]):
         then: Callable[[T | Full | JournalUnavailable], None],
         *,
         unsynced: bool = False,
+        quick: bool = False,
     ) -> None:
         """`then` is called by the writer, after the commit, and must be quick.
 
         `unsynced`: nobody is told of it before something synced has come after it.
+        `quick`: the thread that leads may do it itself.
         """
         self.work = work
         self.then = then
         self.unsynced = unsynced
+        self.quick = quick
         self.result: T | None = None
         self.error: BaseException | None = None
 
@@ -78,7 +91,8 @@ class Look:
 
     def asks_as(self, other: Look) -> bool:
         """True if what the other was not found is not there for this one either."""
-        return self.mine is other.mine and self.hooks == other.hooks
+        same = self.hooks is other.hooks or self.hooks == other.hooks
+        return self.mine is other.mine and same
 
 
 class Writer:
@@ -112,6 +126,19 @@ class Writer:
         self._behind = False
         self._dismissed = False
         self._closing = False
+        self._leader = 0
+        self._left = False
+        """That the leader has asked for something, and has told nobody."""
+
+        self._seconds = 0.0
+        """What a synced commit takes, of late."""
+
+        self._wakes_at = 0.0
+        """When the thread, which sleeps, will wake (monotonic clock); 0 if it does not sleep."""
+
+        self._turn = threading.Lock()
+        """Held while a group is done: they come one after the other, in the order of asking."""
+
         self._asked = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
         self._thread.start()
@@ -139,7 +166,7 @@ class Writer:
         with self._asked:
             if not self._closing:
                 self._jobs.append(job)
-                self._asked.notify()
+                self._announce(quick=job.quick)
                 return
         job.error = JournalUnavailable("the journal is closed")
         job.tell()
@@ -149,9 +176,45 @@ class Writer:
         with self._asked:
             if not self._closing:
                 self._arrived.append(look)
-                self._asked.notify()
+                self._announce(quick=True)
                 return
         look.then(JournalUnavailable("the journal is closed"))
+
+    def _announce(self, *, quick: bool) -> None:
+        """Something is asked for: have the thread do it, or see to it in our next turn."""
+        if quick and self._leader == threading.get_ident():
+            self._left = True
+        else:
+            self._asked.notify()
+
+    def lead(self) -> None:
+        """From now on this thread takes turns, and what is quick of what it asks for is its own."""
+        self._leader = threading.get_ident()
+
+    def follow(self) -> None:
+        """It takes no more turns."""
+        with self._asked:
+            self._leader = 0
+            self._asked.notify()
+
+    def turn(self) -> None:
+        """Do what the leader has asked for, or leave it to the thread if that may take a while."""
+        if not self._left:
+            return
+        self._left = False
+        slow = self._seconds > SLOW or not all(job.quick for job in tuple(self._jobs))
+        if slow or not self._turn.acquire(blocking=False):
+            with self._asked:
+                self._asked.notify()
+            return
+        try:
+            self._do_group()
+        finally:
+            self._turn.release()
+        with self._asked:  # the thread keeps the time, also for those whom we have let in
+            patience = self._patience()
+            if patience is not None and time.monotonic() + patience < self._wakes_at:
+                self._asked.notify()
 
     def afterwards(self, call: Callable[[], None]) -> None:
         """To be used by work: call it once the work is committed, unless it fails."""
@@ -160,6 +223,10 @@ class Writer:
     def stir_nothing(self) -> None:
         """To be used by work: it has made nothing due, so nobody need look because of it."""
         self._stirs = False
+
+    def stir(self) -> None:
+        """Somebody who looks may find something by now, though nothing has been written."""
+        self._stirred = True
 
     def taker(self, hook: str) -> Look | None:
         """To be used by work: somebody who looks for runs of this hook, and has none yet."""
@@ -197,39 +264,59 @@ class Writer:
         self._db.close()
 
     def _work(self) -> None:
-        while (batch := self._next()) is not None:
-            # What is recorded for who waits, and claimed at once, may be synced with its end.
-            unsynced = 0 < len(batch) <= len(self._looks) and all(job.unsynced for job in batch)
-            self._let_in()
-            served = self._commit(batch, synced=not unsynced)
-            for call in self._after:
-                call()
-            self._after.clear()
-            for job in batch:
-                job.tell()
-            self._leave(served)
+        while self._await_work():
+            with self._turn:
+                self._do_group()
         for look in (*self._looks, *self._arrived):
             look.then(None)
 
-    def _next(self) -> list[Job[Any]] | None:
-        """What there is to do by now; None if that was all."""
+    def _await_work(self) -> bool:
+        """Wait until there is something to do; False if that was all."""
         with self._asked:
             while not (self._jobs or self._arrived):
                 if self._closing:
-                    return None
+                    return False
                 patience = self._patience()
                 if patience is not None and patience <= 0:
                     break
+                self._wakes_at = FOREVER if patience is None else time.monotonic() + patience
                 self._asked.wait(patience)
+            self._wakes_at = 0.0
+            return True
+
+    def _do_group(self) -> None:
+        """Do all that is asked for by now, and say what came of it."""
+        batch, before = self._take_all()
+        # What is recorded for who waits, and claimed at once, may be synced with its end.
+        unsynced = 0 < len(batch) <= before and all(job.unsynced for job in batch)
+        if not batch and self._is_in_vain():
+            return
+        served = self._commit(batch, synced=not unsynced)
+        for call in self._after:
+            call()
+        self._after.clear()
+        for job in batch:
+            job.tell()
+        self._leave(served)
+
+    def _take_all(self) -> tuple[list[Job[Any]], int]:
+        """What is to be done, and how many looked for work before. Who has come now does, too."""
+        with self._asked:  # so that whoever dismisses finds each of them in one place or the other
             batch = list(self._jobs)
             self._jobs.clear()
-            return batch
-
-    def _let_in(self) -> None:
-        """Have those who have come to look among those who do."""
-        with self._asked:  # so that whoever dismisses finds each of them in one place or the other
+            before = len(self._looks)
             self._looks.extend(self._arrived)
             self._arrived.clear()
+            return batch, before
+
+    def _is_in_vain(self) -> bool:
+        """True if nobody who looks would find anything, nor has lost patience."""
+        if self._stirred or self._dismissed or time.time() >= self._look_at:
+            return False
+        now = time.monotonic()
+        return all(
+            look.until > now and any(map(look.asks_as, self._barren)) for look in self._looks
+        )
 
     def _patience(self) -> float | None:
         """Seconds until those who look are to be served, or let go; None if nobody does."""
@@ -255,7 +342,7 @@ class Writer:
             if self._behind and synced and batch and not writes:
                 db.execute(self._touch)  # an empty commit would sync nothing
                 writes = True
-            db.execute("COMMIT")
+            self._end_transaction(synced=synced and writes)
             if writes:
                 self._behind = not synced
             return served
@@ -268,6 +355,13 @@ class Writer:
                 job.error = error
             unavailable = JournalUnavailable(str(error))
             return {id(look): unavailable for look in self._looks}
+
+    def _end_transaction(self, *, synced: bool) -> None:
+        """Commit, and keep in mind how long the disk takes."""
+        began = time.perf_counter()
+        self._db.execute("COMMIT")
+        if synced:
+            self._seconds += (time.perf_counter() - began - self._seconds) * LATEST
 
     def _set_synced(self, synced: bool) -> None:
         if synced is not self._synced:

@@ -39,7 +39,8 @@ from hookrunner.loop import Loop
 from hookrunner.model import Outcome, State, Why
 from hookrunner.seams import Emit, Ended, Ready, Start, Stream
 
-CHUNK = 64 * 1024
+CHUNK = 16 * 1024
+"""Bytes that are read of an output, or a report, before all others are looked after."""
 
 MOST_LEFT = 1024 * 1024
 """Bytes that a pipe can hold at most for an unprivileged process: what a script may have
