@@ -61,6 +61,7 @@ ROOM = _socket.CMSG_LEN(4 * array.array("i").itemsize)
 """Bytes for the descriptors that come with a run: the three standard ones, and the report."""
 
 MOST_SPEC = 200_000
+NOTHING = compile("", "nothing", "exec")
 
 BUILT_IN = sys.builtin_module_names
 BUILTINS = frozenset(builtins.__dict__)
@@ -94,6 +95,9 @@ class ForkServer:
         self.children: set[int] = set()
         self.loaded: frozenset[str] = frozenset()
         self.unraisable = _unraisable()
+        self.sample = b""
+        """A specification such as a run brings, to be rehearsed with."""
+
         self.wakes, wake = os.pipe()
         os.set_blocking(self.wakes, False)
         os.set_blocking(wake, False)
@@ -113,6 +117,7 @@ class ForkServer:
         self._compile()
         for name in [name for name in sys.modules if name.partition(".")[0] == "hookrunner"]:
             del sys.modules[name]
+        self.sample = marshal.dumps({"command": list(sys.argv), "env": dict(os.environ)})
         gc.collect()
         gc.disable()
         gc.freeze()
@@ -234,6 +239,7 @@ class ForkServer:
             os.setsid()
             child.show_memory()
             _renew_chance()
+            self._rehearse()
             sys.modules["__main__"] = Module(
                 "__main__"
             )  # after gc.freeze: it is to end with the script
@@ -257,6 +263,38 @@ class ForkServer:
             child.report_failure(wanted["number"], error)
         os.close(child.REPORT)
         _become(code, wanted, self.unraisable)
+
+    def _rehearse(self) -> None:
+        """Do what a run will have us do, to no effect, while nobody waits for it.
+
+        The first touch of a page that is shared copies it, which takes longer than what is done
+        there: of some 430 pages that a small script touches, half are copied here.
+        """
+        wanted = marshal.loads(self.sample)
+        for name, value in wanted["env"].items():
+            os.environ[name] = value
+        child.rehearse_renaming()
+        for path in self.scripts:
+            _, folder = self._code(path)
+            sys.path.insert(0, folder)
+            del sys.path[0]
+            SourceFileLoader("__main__", path)
+        sys.argv = sys.orig_argv = wanted["command"]
+        status, error = 0, None
+        space = Module("__main__").__dict__
+        space.update(__builtins__=builtins, __annotations__={})
+        try:
+            exec(NOTHING, space)
+        except BaseException as caught:
+            error = caught
+        known = set(sys.modules)
+        for name in list(sys.modules):
+            if name not in known:
+                status += 1
+        gc.collect()
+        _flush(self.unraisable)
+        _clear(space)
+        del status, error
 
     def _code(self, path: str) -> tuple[types.CodeType | None, str]:
         """The script's code, and its folder; None if it had better start cold."""

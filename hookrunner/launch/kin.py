@@ -19,6 +19,7 @@ from hookrunner.launch import child
 
 PR_SET_CHILD_SUBREAPER = 36
 
+TICKS = os.sysconf("SC_CLK_TCK")
 MOST_GONE = 64 * 1024
 """Bytes of a register that may be about processes that are gone."""
 
@@ -58,10 +59,21 @@ def started_at(pid: int) -> int | None:
 def stat_fields(pid: int) -> list[str]:
     """Fields of /proc/PID/stat from the state on (proc(5), field 3); empty if it is gone."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return []
+    try:
+        text = os.read(fd, 4096).decode("ascii", "replace")
+    except OSError:
+        return []
+    finally:
+        os.close(fd)
     return text.rpartition(")")[2].split()  # a name may hold spaces and parentheses
+
+
+def ticks() -> int:
+    """Clock ticks since boot, as `started_at` counts them."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * TICKS)
 
 
 def end_descendants() -> int:
@@ -148,10 +160,14 @@ class Register:
         self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self.size = 0
 
-    def note(self, pid: int) -> None:
-        """Add a process."""
+    def note(self, pid: int, first: int, last: int) -> None:
+        """Add a process that has started between the two, in ticks.
+
+        To ask the system would be to wait for it: of one that is being executed it tells
+        nothing before that is done.
+        """
         with suppress(OSError):
-            self.size += os.write(self.fd, f"{pid} {started_at(pid)}\n".encode())
+            self.size += os.write(self.fd, f"{pid} {first} {last}\n".encode())
 
     def clear(self) -> None:
         """Nobody of these runs any more. Who is gone does no harm, so that is not done often."""
@@ -169,7 +185,7 @@ class Register:
 def note(register: Path, pid: int) -> None:
     """Write down a single pid and its start time."""
     with suppress(OSError):
-        register.write_text(f"{pid} {started_at(pid)}\n")
+        register.write_text(f"{pid} {started_at(pid)} {started_at(pid)}\n")
 
 
 def _recorded(register: Path) -> set[int]:
@@ -178,8 +194,15 @@ def _recorded(register: Path) -> set[int]:
         lines = register.read_text().split("\n")
     except OSError:
         return set()
-    noted = [line.split() for line in lines if line]
-    return {int(pid) for pid, start in noted if str(started_at(int(pid))) == start}
+    noted = [line.split() for line in lines]
+    return {int(pid) for pid, *times in filter(None, noted) if _started_between(int(pid), *times)}
+
+
+def _started_between(pid: int, first: str = "", last: str = "") -> bool:
+    """Times as they were noted; what was not noted whole, or by another version, is nobody's."""
+    started = started_at(pid)
+    known = started is not None and first.isdigit() and last.isdigit()
+    return known and int(first) <= (started or 0) <= int(last)
 
 
 def _belongs(pid: int, leaders: set[int], marks: set[bytes]) -> bool:

@@ -24,6 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hookrunner.launch import kin
+
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.2, 30.0
 """Seconds before a server that has died is replaced: longer each time."""
 
@@ -66,7 +68,7 @@ class _Server:
     coming: int = 0
     """Children that have been ordered and have not come yet."""
 
-    spares: deque[tuple[int, socket.socket]] = field(default_factory=deque)
+    spares: deque[tuple[int, socket.socket, int]] = field(default_factory=deque)
     waiting: deque[Order] = field(default_factory=deque)
     own: list[tuple[dict[str, Any], str]] = field(default_factory=list)
 
@@ -84,7 +86,7 @@ class Nursery:
         report: int,
         say: Callable[[str, str], None],
         start_cold: Callable[[dict[str, Any], bytes, list[int]], None],
-        started: Callable[[dict[str, Any], int, int], None],
+        started: Callable[[dict[str, Any], int, int, tuple[int, int]], None],
         ended: Callable[[int, int], None],
     ) -> None:
         """`report` is the descriptor on which a child says why it could not become a script.
@@ -241,7 +243,8 @@ class Nursery:
         what, *about = said
         if what == "spare":
             server.coming -= 1
-            server.spares.append((about[0], socket.socket(fileno=fd)))
+            born = kin.started_at(about[0]) or 0
+            server.spares.append((about[0], socket.socket(fileno=fd), born))
             self._hand_out(server)
         elif what == "ended":
             pid, code = about
@@ -290,7 +293,7 @@ class Nursery:
 
     def _hand_out(self, server: _Server) -> None:
         while server.waiting and server.spares:
-            pid, spare = server.spares.popleft()
+            pid, spare, born = server.spares.popleft()
             order, spec, fds = server.waiting.popleft()
             try:
                 with spare:
@@ -298,7 +301,7 @@ class Nursery:
             except OSError:  # it has been killed meanwhile; the server will tell
                 server.waiting.appendleft((order, spec, fds))
                 continue
-            self._started(order, pid, server.pid)
+            self._started(order, pid, server.pid, (born, born))
             for fd in fds:
                 os.close(fd)
 
@@ -331,7 +334,7 @@ class Nursery:
 
     def _close(self, server: _Server) -> bool:
         """Close what belongs to a server; False if that has been done before."""
-        for _, spare in server.spares:
+        for _, spare, _ in server.spares:
             spare.close()
         server.spares.clear()
         if server.control.fileno() == -1:

@@ -337,7 +337,7 @@ class ProcessLauncher:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-S", "-c", PROGRAM, str(ROOT), str(theirs.fileno()),
+                [sys.executable, "-S", "-X", "utf8", "-c", PROGRAM, str(ROOT), str(theirs.fileno()),
                  str(self._register or "")],
                 pass_fds=(theirs.fileno(), *self._held),
                 stdin=subprocess.DEVNULL,
@@ -413,9 +413,7 @@ class ProcessLauncher:
 
 def _specification(start: Start, number: int) -> bytes:
     """What is needed to become the script. Raises ValueError."""
-    if any("\0" in text for pair in start.env.items() for text in pair):
-        raise ValueError("NUL")
-    if any("\0" in part for part in start.command):
+    if "\0" in "".join((*start.env, *start.env.values(), *start.command)):
         raise ValueError("NUL")
     said = {
         "number": number,

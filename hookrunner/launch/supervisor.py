@@ -24,6 +24,7 @@ import select
 import signal
 import socket
 import time
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,9 @@ from hookrunner.launch.nursery import Nursery
 
 PATIENCE = 5.0
 """Seconds between TERM and KILL."""
+
+MOST_LEFT = 32
+"""Folders that may wait to be removed."""
 
 GIVEN = 3
 """Descriptors that come with an order to start: standard input, output and error."""
@@ -98,6 +102,9 @@ class Supervisor:
         self.scripts: dict[int, _Script] = {}
         self.unread = b""
         self.received: list[int] = []
+        self.left: deque[str] = deque()
+        """Folders of attempts that have ended, to be removed when there is nothing better to do."""
+
         self.poll = select.poll()
         self.nursery = Nursery(
             self.poll,
@@ -124,7 +131,9 @@ class Supervisor:
         self.poll.register(self.orders, select.POLLIN)
         self.poll.register(self.wakes, select.POLLIN)
         while True:
-            ready = dict(self.poll.poll(self._pause()))
+            ready = dict(self.poll.poll(0 if self.left else self._pause()))
+            if self.left and (not ready or len(self.left) > MOST_LEFT):
+                self._clear(self.left.popleft())
             if self.wakes in ready:
                 with suppress(BlockingIOError):
                     while os.read(self.wakes, 4096):
@@ -137,6 +146,8 @@ class Supervisor:
             self._keep_time()
             self.nursery.keep_time()
         kin.end_descendants()
+        while self.left:
+            self._clear(self.left.popleft())
         if self.register:
             self.register.close()
 
@@ -199,7 +210,7 @@ class Supervisor:
             self._start_cold(order, spec, fds)
 
     def _start_cold(self, order: dict[str, Any], spec: bytes, fds: list[int]) -> None:
-        wanted = marshal.loads(spec)
+        wanted, before = marshal.loads(spec), kin.ticks()
         try:
             pid = self._fork(wanted, fds) if self._is_limited(wanted) else self._spawn(wanted, fds)
         except OSError as error:  # this script's trouble, nobody else's
@@ -207,14 +218,14 @@ class Supervisor:
             self._tell({"number": order["number"], "errno": error.errno, "file": file})
             self._clear(order["folder"])
         else:
-            self._started(order, pid, 0)
+            self._started(order, pid, 0, (before, kin.ticks()))
         finally:
             _close(fds)
 
-    def _started(self, order: dict[str, Any], pid: int, server: int) -> None:
-        """Count it among the scripts that run."""
+    def _started(self, order: dict[str, Any], pid: int, server: int, born: tuple[int, int]) -> None:
+        """Count it among the scripts that run; `born` between these two ticks."""
         if self.register:
-            self.register.note(pid)
+            self.register.note(pid, *born)
         self.scripts[order["number"]] = _Script(
             number=order["number"],
             pid=pid,
@@ -234,11 +245,11 @@ class Supervisor:
         """Start the script's process without a copy of ourselves; its pid. Raises OSError."""
         child.make_folder(wanted["folder"], wanted["request"])
         os.chdir(wanted["cwd"])
-        command = [child.encoded(part) for part in wanted["command"]]
+        command = wanted["command"]
         return os.posix_spawnp(
             command[0],
             command,
-            {child.encoded(name): child.encoded(value) for name, value in wanted["env"].items()},
+            wanted["env"],  # our Python is in UTF-8 mode, and so encodes it as `child.encoded` does
             file_actions=[(os.POSIX_SPAWN_DUP2, fd, target) for target, fd in enumerate(fds)],
             setsid=True,
             setsigmask=(),
@@ -326,7 +337,8 @@ class Supervisor:
             kin.end_marked(script.mark)
         del self.scripts[script.number]
         self._tell({"number": script.number, "code": code, "why": script.why})
-        self._clear(script.folder)
+        if script.folder:
+            self.left.append(script.folder)
         if not self.scripts and self.register:
             self.register.clear()
 
