@@ -77,6 +77,11 @@ GONE_AT_THE_END = (
 """What Python takes out of `sys` before anything else ends."""
 
 
+SAYS_WHERE = sys.version_info >= (3, 13)
+AT_THREADS = "Exception ignored on threading shutdown"
+AT_FLUSH = "Exception ignored on flushing sys.stdout"
+
+
 class ForkServer:
     """The socket, what is loaded, and the children."""
 
@@ -512,7 +517,7 @@ def _become(code: types.CodeType, wanted: Mapping[str, Any], unraisable: type) -
     sys.setprofile(None)
     del space
     if error:
-        status = _told(_ours_left_out(error))
+        status = _told(_ours_left_out(error), unraisable)
         error = None
     _finalize(status, known, unraisable)
 
@@ -528,13 +533,13 @@ def _without_ours(trace: types.TracebackType | None) -> types.TracebackType | No
     return trace
 
 
-def _told(error: BaseException) -> int:
+def _told(error: BaseException, unraisable: type) -> int:
     """What Python says of an exception that nobody caught, and the exit status that follows.
 
     Negative for a signal, as KeyboardInterrupt ends Python by one.
     """
     if isinstance(error, SystemExit):
-        return _status_of(error)
+        return _status_of(error, unraisable)
     trace = error.__traceback__
     sys.last_type, sys.last_value, sys.last_traceback = type(error), error, trace
     if sys.version_info >= (3, 12):
@@ -548,7 +553,7 @@ def _told(error: BaseException) -> int:
     except BaseException as caught:
         other = _ours_left_out(caught)
     if isinstance(other, SystemExit):
-        return _status_of(other)
+        return _status_of(other, unraisable)
     if other:
         _write("Error in sys.excepthook:\n")
         sys.__excepthook__(type(other), other, other.__traceback__)
@@ -557,7 +562,7 @@ def _told(error: BaseException) -> int:
     return -_signal.SIGINT if type(error) is KeyboardInterrupt else 1
 
 
-def _status_of(error: SystemExit) -> int:
+def _status_of(error: SystemExit, unraisable: type) -> int:
     try:
         code = error.code
     except BaseException:
@@ -565,12 +570,20 @@ def _status_of(error: SystemExit) -> int:
     if code is None:
         return 0
     if isinstance(code, int):
-        return code & 0xFF if -(2**63) <= code < 2**63 else 0xFF
+        if -(2**63) <= code < 2**63:
+            return code & 0xFF
+        if SAYS_WHERE:
+            beyond = OverflowError("Python int too large to convert to C long")
+            _tell_ignored(unraisable, beyond, AT_THREADS)
+        return 0xFF
+    untold: BaseException | None = None
     try:
         _write(str(code))
-    except BaseException:
-        pass  # as Python does: the exit status tells
+    except BaseException as caught:
+        untold = _ours_left_out(caught)
     _write("\n")
+    if untold and SAYS_WHERE:
+        _tell_ignored(unraisable, untold, AT_THREADS)
     return 1
 
 
@@ -592,15 +605,17 @@ def _finalize(status: int, known: set[str], unraisable: type) -> NoReturn:
     is that of Py_FinalizeEx.
     """
     if threading := sys.modules.get("threading"):
-        _ignoring(unraisable, threading, threading._shutdown)
+        _ignoring(unraisable, threading, threading._shutdown, AT_THREADS)
     _at_exit(unraisable)
     failed = not _flush(unraisable)
     if status >= 0 and _thread._count():
         # Only Python itself can stop the threads that are left, the daemons. It is slower.
         if failed:
-            sys.stdout = None  # it has been told of
+            with _Unseen(unraisable):
+                sys.stdout = None  # it has been told of
         ctypes.pythonapi.Py_Exit(120 if failed else status)
-    _forget(known)
+    with _Unseen(unraisable):
+        _forget(known)
     failed = not _flush(unraisable) or failed
     if status < 0:
         _signal.signal(-status, _signal.SIG_DFL)
@@ -610,17 +625,30 @@ def _finalize(status: int, known: set[str], unraisable: type) -> NoReturn:
 
 
 def _at_exit(unraisable: type) -> None:
-    """Call what the script wants called. Python shows the frame of who calls, which is ours."""
-    hook = getattr(sys, "unraisablehook", None) or sys.__unraisablehook__
+    """Call what the script wants called."""
+    with _Unseen(unraisable):
+        atexit._run_exitfuncs()
 
-    def tell(told: sys.UnraisableHookArgs) -> None:
-        trace = _without_ours(told.exc_traceback)
-        hook(unraisable((told.exc_type, told.exc_value, trace, told.err_msg, told.object)))
 
-    sys.unraisablehook = tell
-    atexit._run_exitfuncs()
-    if sys.unraisablehook is tell:
-        sys.unraisablehook = hook
+class _Unseen:
+    """What nobody can catch is told with the frame of who calls, which is ours: leave it out."""
+
+    def __init__(self, unraisable: type) -> None:
+        self.unraisable = unraisable
+
+    def __enter__(self) -> None:
+        hook = getattr(sys, "unraisablehook", None) or sys.__unraisablehook__
+
+        def tell(told: sys.UnraisableHookArgs) -> None:
+            trace = _without_ours(told.exc_traceback)
+            hook(self.unraisable((told.exc_type, told.exc_value, trace, told.err_msg, told.object)))
+
+        self.hook, self.tell = hook, tell
+        sys.unraisablehook = tell
+
+    def __exit__(self, *_: object) -> None:
+        if getattr(sys, "unraisablehook", None) is self.tell:
+            sys.unraisablehook = self.hook
 
 
 def _forget(known: set[str]) -> None:
@@ -670,26 +698,38 @@ def _close_files() -> None:
             pass  # nobody hears of it in a cold Python either
 
 
-def _ignoring(unraisable: type, what: object, step: Callable[[], object]) -> bool:
-    """Take it; what it raises is told as Python tells it of what nobody can catch. False then."""
+def _ignoring(unraisable: type, what: object, step: Callable[[], object], where: str) -> bool:
+    """Take it; what it raises is told as Python tells it of what nobody can catch. False then.
+
+    Python told of `what` it was about; since 3.13 it tells `where` it was.
+    """
     try:
         step()
         return True
     except BaseException as caught:
         error = _ours_left_out(caught)
+    if SAYS_WHERE:
+        _tell_ignored(unraisable, error, where)
+    else:
+        _tell_ignored(unraisable, error, None, what)
+    return False
+
+
+def _tell_ignored(
+    unraisable: type, error: BaseException, where: str | None, what: object = None
+) -> None:
     hook = getattr(sys, "unraisablehook", None) or sys.__unraisablehook__
     try:
-        hook(unraisable((type(error), error, error.__traceback__, None, what)))
+        hook(unraisable((type(error), error, error.__traceback__, where, what)))
     except BaseException:
         pass
-    return False
 
 
 def _flush(unraisable: type) -> bool:
     """Write what the script has printed; False if that is not to be had any more."""
     out: Any = getattr(sys, "stdout", None)
     err: Any = getattr(sys, "stderr", None)
-    done = _closed(out) or _ignoring(unraisable, out, lambda: out.flush())
+    done = _closed(out) or _ignoring(unraisable, out, lambda: out.flush(), AT_FLUSH)
     try:
         if not _closed(err):
             err.flush()
