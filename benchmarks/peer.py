@@ -210,17 +210,25 @@ def _row(load: Load) -> str:
 
 FORKS = """
 import gc, os, sys, time
-if len(sys.argv) > 1:
-    __import__(sys.argv[1])
+sys.path.insert(0, sys.argv[1])
+import hookrunner.launch.forkserver
+code = compile(sys.argv[2], "script", "exec")
+for name in sys.argv[3:]:
+    __import__(name)
+os.dup2(os.open("/dev/null", os.O_WRONLY), 3)
+os.dup2(1, 4)
+os.dup2(3, 1)
 gc.collect(); gc.freeze(); took = []
 for _ in range(100):
     began = time.perf_counter()
     pid = os.fork()
     if not pid:
+        exec(code, {"__name__": "__main__"})
+        sys.stdout.flush()
         os._exit(0)
     os.waitpid(pid, 0)
     took.append(time.perf_counter() - began)
-print(sorted(took)[50])
+os.write(4, str(sorted(took)[50]).encode())
 """
 
 
@@ -229,9 +237,11 @@ def _print_floor() -> None:
     print("the floor, each alone:")
     _print_time("posix_spawn of /bin/true", _spawn_time("/bin/true"))
     _print_time("posix_spawn of bash -c :", _spawn_time("/bin/bash", "-c", ":"))
-    _print_time("fork and exit of Python", _fork_time())
+    _print_time("fork and exit, warm server", _fork_time(""))
+    _print_time("the same and hello.py", _fork_time(HELLO_PY))
     if _has_pandas():
-        _print_time("the same with pandas loaded", _fork_time("pandas"))
+        _print_time("fork and exit, with pandas", _fork_time("", "pandas"))
+        _print_time("the same and frame.py", _fork_time(PANDAS_PY, "pandas"))
 
 
 def _print_time(what: str, seconds: float) -> None:
@@ -247,8 +257,9 @@ def _spawn_time(*command: str) -> float:
     return statistics.median(took)
 
 
-def _fork_time(*modules: str) -> float:
-    command = [sys.executable, "-c", FORKS, *modules]
+def _fork_time(script: str, *modules: str) -> float:
+    """Of a process that has loaded what a fork-server has, and these modules; seconds."""
+    command = [sys.executable, "-c", FORKS, str(ROOT), script, *modules]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
