@@ -11,6 +11,7 @@ the two it has seen. Nothing here sleeps, and nothing is measured.
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import os
 import re
@@ -22,6 +23,7 @@ import textwrap
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -2081,7 +2083,7 @@ def test_imports_that_do_not_come_to_an_end_are_left_alone(tmp_path: Path) -> No
         from hookrunner.launch import forkserver
         forkserver.LONGEST_IMPORT = 0.5
         server = forkserver.ForkServer(
-            socket.socketpair()[0], {{"scripts": [], "spares": 0, "trial": True}}
+            socket.socketpair()[0], {{"scripts": [], "spares": 0, "trial": True, "ends": b""}}
         )
         print(server._judge({script!r}))
     """)
@@ -2095,6 +2097,43 @@ def test_imports_that_do_not_come_to_an_end_are_left_alone(tmp_path: Path) -> No
     )
 
     assert (done.stdout, done.stderr) == ("('cold', 'its imports take longer than 0.5 s')\n", "")
+
+
+def test_another_process_cannot_say_that_a_script_has_ended(place: Place) -> None:
+    text = """
+        import subprocess, sys
+        saying = '''
+        import re, socket
+        told = 0
+        for name in re.findall(" @([0-9a-f]+)$", open("/proc/net/unix").read(), re.M):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
+                try:
+                    told += one.sendto(b"0", bytes(1) + name.encode())
+                except OSError:
+                    pass
+        print("told", told > 0)
+        '''
+        from textwrap import dedent
+        print(subprocess.run([sys.executable, "-c", dedent(saying)], capture_output=True).stdout)
+        sys.exit(3)
+    """
+    outcome = one_warm(place, text)
+
+    assert (outcome.stdout, outcome.exit_code) == (b"b'told True\\n'\n", 3)
+
+
+def test_of_a_script_that_is_said_to_have_ended_no_file_is_locked(
+    place: Place, tmp_path: Path
+) -> None:
+    text = f"""
+        import fcntl, os
+        held = os.open({str(tmp_path / "lock")!r}, os.O_RDWR | os.O_CREAT)
+        fcntl.flock(held, fcntl.LOCK_EX)
+    """
+    assert one_warm(place, text).exit_code == 0
+
+    with (tmp_path / "lock").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_a_module_that_cannot_be_imported_is_met_by_the_script_itself(place: Place) -> None:
@@ -2238,7 +2277,8 @@ def test_a_signal_that_a_platform_sends_to_every_process_leaves_the_next_runs_al
 
     for _ in range(3):
         for pid in (server, *children_of(server)):
-            os.kill(pid, number)
+            with suppress(ProcessLookupError):  # what said that it ends may do so by now
+                os.kill(pid, number)
         outcome = place.run("one.py")
         assert (str(outcome), int(outcome.stdout), place.was()) == ("exit 0", server, "warm")
 
@@ -2249,7 +2289,8 @@ def test_children_that_are_killed_as_they_wait_are_replaced(place: Place) -> Non
     for _ in range(3):
         killed = children_of(server)
         for pid in killed:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         wait_until(lambda killed=killed: not {*killed} & {*children_of(server)}, "their end")  # type: ignore[misc]
         outcome = place.run("one.py")
         assert (str(outcome), int(outcome.stdout), place.was()) == ("exit 0", server, "warm")

@@ -90,6 +90,7 @@ class ForkServer:
         self.scripts: dict[str, Mapping[str, Any]] = {s["path"]: s for s in plan["scripts"]}
         self.spares: int = plan["spares"]
         self.trial: bool = plan["trial"]
+        self.ends: bytes = plan["ends"]
         self.supervisor = os.getppid()
         self.environ = dict(os.environ)
         self.zone = os.environ.get("TZ")
@@ -267,7 +268,7 @@ class ForkServer:
         except BaseException as error:
             child.report_failure(wanted["number"], error)
         os.close(child.REPORT)
-        _become(code, wanted, self.unraisable)
+        _become(code, wanted, self.unraisable, self.ends)
 
     def _rehearse(self) -> None:
         """Do what a run will have us do, to no effect, while nobody waits for it.
@@ -494,7 +495,9 @@ def _drop_others_term(supervisor: int) -> None:
         os.kill(os.getpid(), _signal.SIGTERM)  # it is blocked as yet
 
 
-def _become(code: types.CodeType, wanted: Mapping[str, Any], unraisable: type) -> NoReturn:
+def _become(
+    code: types.CodeType, wanted: Mapping[str, Any], unraisable: type, ends: bytes
+) -> NoReturn:
     """Run the script as `python script.py` does, and end as it does."""
     path = wanted["command"][1]
     space = sys.modules["__main__"].__dict__
@@ -519,7 +522,7 @@ def _become(code: types.CodeType, wanted: Mapping[str, Any], unraisable: type) -
     if error:
         status = _told(_ours_left_out(error), unraisable)
         error = None
-    _finalize(status, known, unraisable)
+    _finalize(status, known, unraisable, ends)
 
 
 def _ours_left_out(error: BaseException) -> BaseException:
@@ -598,7 +601,7 @@ def _write(text: str) -> None:
             pass  # there is nowhere left to say it
 
 
-def _finalize(status: int, known: set[str], unraisable: type) -> NoReturn:
+def _finalize(status: int, known: set[str], unraisable: type, ends: bytes) -> NoReturn:
     """What Python does at its end, but for the modules that were there before the script.
 
     To take those apart would touch, and so copy, all the memory that is shared. The order
@@ -621,7 +624,23 @@ def _finalize(status: int, known: set[str], unraisable: type) -> NoReturn:
         _signal.signal(-status, _signal.SIG_DFL)
         os.kill(os.getpid(), -status)
         os._exit(128 - status)  # it is blocked
-    os._exit(120 if failed else status)
+    _end(120 if failed else status, ends)
+
+
+def _end(status: int, ends: bytes) -> NoReturn:
+    """End, and have said so before the system takes our memory apart, which may take longer
+    than all the script did.
+
+    Nothing of the script is left by now: its files are closed, and the locks on them gone.
+    Where the supervisor cannot be told it learns it from the system.
+    """
+    os.closerange(0, child.most_descriptors())
+    try:
+        telling = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
+        telling.sendto(b"%d" % status, _socket.MSG_DONTWAIT, ends)
+    except OSError:
+        pass
+    os._exit(status)
 
 
 def _at_exit(unraisable: type) -> None:

@@ -84,17 +84,20 @@ class Nursery:
         self,
         poll: select.poll,
         report: int,
+        ends: bytes,
         say: Callable[[str, str], None],
         start_cold: Callable[[dict[str, Any], bytes, list[int]], None],
         started: Callable[[dict[str, Any], int, int, tuple[int, int]], None],
         ended: Callable[[int, int], None],
     ) -> None:
-        """`report` is the descriptor on which a child says why it could not become a script.
+        """`report` is the descriptor on which a child says why it could not become a script,
+        `ends` the address of the socket on which it says how the script ended.
 
         `start_cold` starts what no server can; `started` and `ended` are told of the rest.
         """
         self._poll = poll
         self._report = report
+        self._ends = ends
         self._say = say
         self._start_cold = start_cold
         self._started = started
@@ -199,7 +202,7 @@ class Nursery:
     def _begin(self, key: str, scripts: list[dict[str, Any]], why: str = "") -> None:
         """Start a server. The one without a key tries what it is given; others know."""
         spares = self._plan["spares"] if not key else OWN_SPARES
-        plan = {"scripts": scripts, "spares": spares, "trial": not key}
+        plan = {"scripts": scripts, "spares": spares, "trial": not key, "ends": self._ends}
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         printed, printing = os.pipe()
         with theirs:

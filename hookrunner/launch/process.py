@@ -376,7 +376,10 @@ class ProcessLauncher:
     def _await_end(self) -> None:
         """Wait until the supervisor has ended. One that was stopped might never go on."""
         while True:
-            seen = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WSTOPPED | os.WNOWAIT)
+            try:
+                seen = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WSTOPPED | os.WNOWAIT)
+            except ChildProcessError:  # whoever ends all descendants has reaped it
+                seen = None
             if seen is None or seen.si_code in ENDINGS:
                 self._process.wait()
                 return

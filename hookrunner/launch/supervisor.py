@@ -23,6 +23,7 @@ import os
 import select
 import signal
 import socket
+import struct
 import time
 from collections import deque
 from contextlib import suppress
@@ -41,6 +42,9 @@ MOST_LEFT = 32
 
 GIVEN = 3
 """Descriptors that come with an order to start: standard input, output and error."""
+
+WHO = struct.Struct("3i")
+"""Pid, user and group of who sent a message (struct ucred of unix(7))."""
 
 ROOM = socket.CMSG_SPACE(GIVEN * array.array("i").itemsize)
 FOREVER = float("inf")
@@ -106,9 +110,11 @@ class Supervisor:
         """Folders of attempts that have ended, to be removed when there is nothing better to do."""
 
         self.poll = select.poll()
+        self.ends = _socket_for_ends()
         self.nursery = Nursery(
             self.poll,
             orders.fileno(),
+            self.ends.getsockname(),
             self._say,
             self._start_cold,
             self._started,
@@ -130,6 +136,7 @@ class Supervisor:
         """Serve until the runner is gone; then leave nobody behind."""
         self.poll.register(self.orders, select.POLLIN)
         self.poll.register(self.wakes, select.POLLIN)
+        self.poll.register(self.ends, select.POLLIN)
         while True:
             ready = dict(self.poll.poll(0 if self.left else self._pause()))
             if self.left and (not ready or len(self.left) > MOST_LEFT):
@@ -139,6 +146,8 @@ class Supervisor:
                     while os.read(self.wakes, 4096):
                         pass
                 self._reap()
+            if self.ends.fileno() in ready:
+                self._hear_of_an_end()
             if self.orders.fileno() in ready and not self._hear():
                 break
             for fd in ready:
@@ -317,6 +326,21 @@ class Supervisor:
     def _script(self, pid: int) -> _Script | None:
         return next((script for script in self.scripts.values() if script.pid == pid), None)
 
+    def _hear_of_an_end(self) -> None:
+        """A child of a fork-server says how its script has ended, before it ends itself.
+
+        The system says who it is; another's word counts for nothing. It stays a process until its
+        fork-server is told to let it go, so its pid is its own.
+        """
+        with suppress(OSError):
+            said, about, _, _ = self.ends.recvmsg(16, socket.CMSG_SPACE(WHO.size))
+            for _, kind, who in about:
+                if kind == socket.SCM_CREDENTIALS and said.isdigit():
+                    pid, _, _ = WHO.unpack(who)
+                    script = self._script(pid)
+                    if script and script.server:
+                        self._ended_elsewhere(pid, int(said))
+
     def _ended_elsewhere(self, pid: int, code: int) -> None:
         """A fork-server tells of the end of a child, and keeps its pid from becoming another's."""
         script = self._script(pid)
@@ -353,6 +377,14 @@ class Supervisor:
                 script.send(signal.SIGKILL)
             else:
                 script.end("timeout" if now >= script.timeout_at else "lease", now)
+
+
+def _socket_for_ends() -> socket.socket:
+    """Where children say that they end: at an address of no file system, with who they are."""
+    ends = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    ends.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    ends.bind("")  # the system finds a name that is free (unix(7), autobind)
+    return ends
 
 
 def _become(wanted: dict[str, Any], fds: list[int], report: int) -> NoReturn:
