@@ -39,7 +39,8 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("config",),
     ("pages",),
     ("launch.child",),
-    ("launch.output", "launch.kin", "launch.nursery"),
+    ("launch.output", "launch.kin"),
+    ("launch.nursery",),
     ("journal.writer",),
     ENGINES,  # and all that is in them, but for the row above
     ("intake", "worker"),
