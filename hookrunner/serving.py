@@ -459,7 +459,10 @@ class _Waitress(TcpWSGIServer):  # type: ignore[misc]
                 self._beside.turn(0)
         for _ in range(PASSES):
             self._take_steps()
-            self._commit()
+            try:
+                self._commit()
+            except Exception as error:  # a bug in what somebody does when told; others are served
+                self.application.fault(error)
         self._timers.run()
         self._beside.run_timers()
 

@@ -184,6 +184,15 @@ def parsers() -> int:
     return sum(isinstance(thing, serving._Parser) for thing in gc.get_objects())
 
 
+def test_a_bug_at_the_end_of_a_turn_ends_nothing(house: House) -> None:
+    commit, house.server._waitress._commit = house.server._waitress._commit, lambda: 1 // 0
+    try:
+        assert [house.get("/-/health").status for _ in range(2)] == [200, 200]
+    finally:
+        house.server._waitress._commit = commit
+    assert house.get("/-/health").status == 200
+
+
 # --- what a stranger may send
 
 
