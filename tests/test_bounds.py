@@ -212,12 +212,13 @@ def test_an_urgent_byte_keeps_nobody_busy(house: House) -> None:
 
 
 def test_requests_in_a_row_are_parsed_one_at_a_time(house: House) -> None:
+    before = parsers()  # of tests before this one some may be left
     with Wire(house.port) as wire:
         wire.ask("/waits")
         wire.send(b"GET /none HTTP/1.1\r\n\r\n" * 2000)
         wait_until(lambda: house.runs("/waits") == 1, "the run")
         assert house.get("/-/health").status == 200
-        assert parsers() < 5
+        assert parsers() - before < 5
 
         house.end()
         assert wire.answer().status == 200
