@@ -2126,7 +2126,11 @@ def test_of_a_script_that_is_said_to_have_ended_no_file_is_locked(
     place: Place, tmp_path: Path
 ) -> None:
     text = f"""
-        import fcntl, os
+        import ctypes, fcntl, os
+        c = ctypes.CDLL(None)
+        c.malloc.restype = ctypes.c_void_p
+        # Memory for the system to take apart, which it does before it closes files.
+        ctypes.memset(c.malloc(ctypes.c_size_t(2**28)), 1, 2**28)
         held = os.open({str(tmp_path / "lock")!r}, os.O_RDWR | os.O_CREAT)
         fcntl.flock(held, fcntl.LOCK_EX)
     """
