@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from urllib.parse import parse_qsl, urlencode
 
-from hookrunner import payload, route, template, units
+from hookrunner import form, payload, pointer, route, template, units
 from hookrunner.auth import authenticate
 from hookrunner.config import Config
 from hookrunner.log import Log
@@ -237,7 +237,7 @@ def of_interest(hook: Hook, delivery: Delivery, value: Json) -> bool:
     seen = {
         "method": delivery.method,
         "path": delivery.path,
-        "query": payload.query_fields(public_query(hook, delivery.query)),
+        "query": form.query(public_query(hook, delivery.query)),
         "headers": public_headers(hook, delivery.headers),
         "payload": value,
     }
@@ -261,7 +261,7 @@ def check(hook: Hook, delivery: Delivery, params: Mapping[str, str], parsed: Pay
 
 def facts(hook: Hook, delivery: Delivery, params: Mapping[str, str], value: Json) -> Facts:
     """What the hook's templates may speak of."""
-    query = payload.query_fields(public_query(hook, delivery.query))
+    query = form.query(public_query(hook, delivery.query))
     return Facts(value, query, public_headers(hook, delivery.headers), params)
 
 
@@ -314,7 +314,7 @@ def dedupe_key(hook: Hook, delivery: Delivery, verified: Verified, value: Json) 
     if hook.dedupe.header:
         told = delivery.headers.get(hook.dedupe.header, "")
     elif hook.dedupe.payload is not None:
-        told = template.as_text(template.at(value, hook.dedupe.payload))
+        told = pointer.as_text(pointer.at(value, hook.dedupe.payload))
     else:
         told = verified.delivery_id
     return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest() if told else ""

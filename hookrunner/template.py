@@ -6,13 +6,12 @@ Read once, when the file is; filled for each attempt. What is absent becomes not
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from hookrunner import route
-from hookrunner.model import Facts, Json
+from hookrunner import pointer, route
+from hookrunner.model import Facts
 from hookrunner.sections import show
 
 LONGEST = 128 * 1024 - 1
@@ -25,7 +24,6 @@ TOKEN = re.compile(
     r"|\$\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)\}"
     r"|(?P<stray>\{[^{}]*\}|[{}])"
 )
-POINTER = re.compile(r"(?:/(?:[^~]|~[01])*)?")
 
 
 class BadTemplate(Exception):
@@ -98,7 +96,9 @@ def _unbraced(found: re.Match[str]) -> str:
 
 def _fault(source: str, name: str) -> str:
     if source == "payload":
-        return "" if POINTER.fullmatch(name) else "a JSON Pointer such as {payload:/user/email}"
+        return (
+            "" if pointer.FORM.fullmatch(name) else "a JSON Pointer such as {payload:/user/email}"
+        )
     return "" if name else f"a name such as {{{source}:{NAMES[source]}}}"
 
 
@@ -117,31 +117,9 @@ def _check_param(name: str, params: Params) -> None:
         raise NotInPath(f"{place} is not a name in the path; write <{name}> there")
 
 
-def as_text(value: Json) -> str:
-    """A JSON value as a script would want it: text bare, nothing as nothing, else JSON."""
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def at(value: Json, pointer: str) -> Json:
-    """What a JSON Pointer (RFC 6901) leads to; None if it leads nowhere."""
-    for part in pointer.split("/")[1:]:
-        key = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(value, dict):
-            value = value.get(key)
-        elif isinstance(value, list) and re.fullmatch(r"0|[1-9][0-9]{0,8}", key):
-            value = value[int(key)] if int(key) < len(value) else None
-        else:
-            return None
-    return value
-
-
 SOURCES: Mapping[str, Callable[[Facts, str], str]] = {
-    "payload": lambda facts, name: as_text(at(facts.payload, name)),
-    "query": lambda facts, name: as_text(facts.query.get(name)),
+    "payload": lambda facts, name: pointer.as_text(pointer.at(facts.payload, name)),
+    "query": lambda facts, name: pointer.as_text(facts.query.get(name)),
     "header": lambda facts, name: facts.headers.get(name.lower(), ""),
     "path": lambda facts, name: facts.params.get(name, ""),
 }

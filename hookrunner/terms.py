@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from hookrunner.auth.schemes import header_name
 from hookrunner.model import Dedupe, Rate, Retry, Terms
+from hookrunner.pointer import FORM as POINTER
 from hookrunner.sections import Section, Value, Wrong, duration, flag, one_of, whole
-from hookrunner.template import POINTER
 from hookrunner.units import SECONDS
 
 MOST_ATTEMPTS = 1000

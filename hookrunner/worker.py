@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from hookrunner import payload, retry
+from hookrunner import form, payload, retry
 from hookrunner.config import Config
 from hookrunner.imports import Imports, imports_of
 from hookrunner.log import Log, place_of
@@ -467,7 +467,7 @@ def prepare(
         folder.mkdir(mode=0o700)
         for upload in parsed.uploads:
             Path(upload.path).write_bytes(upload.data)
-    facts = Facts(parsed.value, payload.query_fields(new.query), new.headers, new.params)
+    facts = Facts(parsed.value, form.query(new.query), new.headers, new.params)
     args = () if of_failure else hook.args
     return Start(
         run_id=claim.run_id,
@@ -528,7 +528,7 @@ def _request(new: NewRun) -> bytes:
     said = {
         "method": new.method,
         "path": new.path,
-        "query": payload.query_fields(new.query),
+        "query": form.query(new.query),
         "headers": dict(new.headers),
     }
     return json.dumps(said, ensure_ascii=False).encode("utf-8", "replace")

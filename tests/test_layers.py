@@ -24,6 +24,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("loop",),
     ("units",),
     ("sections",),
+    ("jsontext", "form", "pointer"),
     ("auth",),
     ("auth.signature", "auth.credential"),
     ("auth.schemes",),

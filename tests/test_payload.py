@@ -13,8 +13,11 @@ from urllib.parse import urlencode
 
 import pytest
 
+from hookrunner.form import MOST_FIELDS
+from hookrunner.form import query as query_fields
+from hookrunner.jsontext import DEEPEST
 from hookrunner.model import Json, Refused, Shape
-from hookrunner.payload import DEEPEST, MOST_FIELDS, Payload, Upload, parse, query_fields
+from hookrunner.payload import Payload, Upload, parse
 from hookrunner.schema import Schema
 
 JSON = "application/json"

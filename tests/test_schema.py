@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from hookrunner.formats import CHECKS
+from hookrunner.jsontext import DEEPEST
 from hookrunner.model import Json, Misfit, Wanted
-from hookrunner.payload import DEEPEST
 from hookrunner.schema import BadSchema, Schema, from_file, pointer
 from tests.test_formats import BAD, GOOD
 

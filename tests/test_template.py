@@ -8,6 +8,7 @@ import pytest
 
 from hookrunner import template
 from hookrunner.model import Facts, Json
+from hookrunner.pointer import at
 from hookrunner.template import BadTemplate
 
 VARIABLES = {"REGION": "eu", "TRICKY": "{payload:/user} $REGION {{", "EMPTY": ""}
@@ -207,8 +208,8 @@ DOCUMENT = {
     ],
 )
 def test_a_pointer_leads_where_rfc_6901_section_5_says(pointer: str, value: Json) -> None:
-    assert template.at(DOCUMENT, pointer) == value
+    assert at(DOCUMENT, pointer) == value
 
 
 def test_a_pointer_of_ten_thousand_parts_leads_nowhere_in_peace() -> None:
-    assert template.at(DOCUMENT, "/foo" * 10_000) is None
+    assert at(DOCUMENT, "/foo" * 10_000) is None
