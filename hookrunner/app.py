@@ -15,7 +15,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import ip_network
 from pathlib import Path
 
 from hookrunner import VERSION
@@ -26,9 +25,9 @@ from hookrunner.launch import child, kin
 from hookrunner.launch.process import SUPERVISOR, ProcessLauncher
 from hookrunner.log import Format, Log, place_of
 from hookrunner.loop import Loop
-from hookrunner.model import BadConfig, JournalUnavailable
+from hookrunner.model import BadConfig, JournalUnavailable, Networks
 from hookrunner.serving import Server, listen
-from hookrunner.web import Networks, Web
+from hookrunner.web import Web
 from hookrunner.worker import Workers, known, standing_ready
 
 LOOK_EVERY = 1.0
@@ -318,13 +317,6 @@ def watched(path: Path) -> list[tuple[str, int, int, int]]:
             stat = file.stat()
             found.append((str(file), stat.st_ino, stat.st_mtime_ns, stat.st_size))
     return found
-
-
-def networks(text: str) -> Networks:
-    """Trusted proxies: `*`, or addresses and networks with commas. Raises ValueError."""
-    if text.strip() == "*":
-        text = "0.0.0.0/0,::/0"
-    return tuple(ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
 
 
 def _lines(ids: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The verbs for people: `serve` and `check`.
+"""The verbs for people: `serve`, `check` and `senders`.
 
 Exit status: 0 done, 1 the user can mend it, 2 wrong usage, 3 our bug.
 """
@@ -20,7 +20,7 @@ from hookrunner.model import BadConfig, Hook, Trouble
 
 if TYPE_CHECKING:
     from hookrunner.log import Format
-    from hookrunner.web import Networks
+    from hookrunner.model import Networks
 
 LOCAL = "127.0.0.1"
 
@@ -33,6 +33,8 @@ EXAMPLES = """examples:
   python runner.py                  serve hooks.yaml on port 5000, or $PORT
   python runner.py --port 8080      serve on another port
   python runner.py check            say what is wrong with hooks.yaml, or show its hooks
+  python runner.py senders          list the senders that `auth:` knows
+  python runner.py senders slack    what to paste where, for Slack
 """
 
 SETTINGS = """each setting can also be an environment variable: HOOKS (--config), DATA_DIR (--data),
@@ -66,7 +68,10 @@ def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
 
 def serve(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Serve until told to stop."""
-    from hookrunner import app  # only this verb needs a server, and `check` should be quick
+    from hookrunner import (  # only this verb needs a server, and `check` should be quick
+        address,
+        app,
+    )
 
     config = _config(arguments, environ)
     environ = _with_dotenv(config, environ)
@@ -84,7 +89,7 @@ def serve(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         reload=arguments.reload,
         log_format=_log_format(environ),
         on_dyno=on_dyno,
-        trusted=_trusted(environ, app.networks, "*" if on_dyno else ""),
+        trusted=_trusted(environ, address.networks, "*" if on_dyno else ""),
     )
     app.serve(settings, environ)
     return 0
@@ -101,9 +106,26 @@ def check(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     return 1 if lines else 0
 
 
+def senders(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """List the senders that `auth:` knows, or tell all of those that are named."""
+    from hookrunner.auth.listing import lines
+    from hookrunner.auth.senders import SENDERS
+    from hookrunner.sections import hint
+
+    unknown = [name for name in arguments.names if name not in SENDERS]
+    for name in unknown:
+        known = hint(name, SENDERS) or "; python runner.py senders lists those that there are"
+        _complain([f"no sender is called {_brief(name)}{known}"])
+    if unknown:
+        return 1
+    _print_lines(list(lines(arguments.names)))
+    return 0
+
+
 VERBS: Mapping[str, Callable[[argparse.Namespace, Mapping[str, str]], int]] = {
     "serve": serve,
     "check": check,
+    "senders": senders,
 }
 
 
@@ -116,6 +138,8 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     if arguments.verb not in VERBS:
         known = ", ".join(map(repr, VERBS))
         parser.error(f"argument VERB: invalid choice: {arguments.verb!r} (choose from {known})")
+    if arguments.names and arguments.verb != "senders":
+        parser.error(f"unrecognized arguments: {' '.join(arguments.names)}")
     return arguments
 
 
@@ -128,7 +152,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("verb", nargs="?", default="serve", metavar="VERB",
-                        help="serve (the default) or check")  # fmt: skip
+                        help="serve (the default), check or senders")  # fmt: skip
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of senders: which to tell of")
     parser.add_argument("--version", action="version", version=f"hookrunner {VERSION}")
     parser.add_argument("--config", metavar="PATH", help="the hooks.yaml to use")
     parser.add_argument("--data", metavar="DIR", help="where runs are kept; default var/")
@@ -219,10 +244,14 @@ def _row(hook: Hook) -> tuple[str, ...]:
 
 def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    spread = (zip(row, widths, strict=True) for row in rows)
+    _print_lines(["  ".join(cell.ljust(width) for cell, width in row).rstrip() for row in spread])
+
+
+def _print_lines(lines: Sequence[str]) -> None:
     try:
-        for row in rows:
-            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            print("  ".join(cells).rstrip())
+        for line in lines:
+            print(line)
         print(end="", flush=True)
     except OSError as error:
         # Python flushes once more when it ends, and would fail with a traceback of its own.

@@ -62,8 +62,14 @@ class Config:
     secrets: tuple[str, ...] = field(repr=False)
     """Values to be masked in the log."""
 
+    shown_by: Mapping[str, str]
+    """For secrets that their sender makes: the name of its scheme."""
+
     root: Path
     """The project's folder: `scripts/` and `schemas/` are in it, and scripts run in it."""
+
+    asking: frozenset[str] = frozenset()
+    """The paths of hooks whose schemes may have to ask another machine."""
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Config:
@@ -82,7 +88,11 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         environ=full,
         secret_names=secret_names,
         secrets=tuple(sorted(values - {""})),
+        shown_by=source.shown_by,
         root=root,
+        asking=frozenset(
+            path for path, hook in hooks.items() if any(s.asks_others for s in hook.auth)
+        ),
     )
 
 
@@ -91,11 +101,15 @@ def switched_off(config: Config, *, on_dyno: bool) -> list[str]:
     lines = []
     for hook in config.hooks.values():
         for name in hook.missing:
-            value = "$(openssl rand -hex 32)" if name in config.secret_names else "…"
+            sender = config.shown_by.get(name)
+            made_up = name in config.secret_names and not sender
+            value = "$(openssl rand -hex 32)" if made_up else "…"
             command = (
                 f"heroku config:set {name}={value}" if on_dyno else f'echo "{name}={value}" >> .env'
             )
-            lines.append(f"{hook.path} is switched off: {name} is not set; set it: {command}")
+            where = f" (what to put there: python runner.py senders {sender})" if sender else ""
+            told = f"{name} is not set; set it: {command}{where}"
+            lines.append(f"{hook.path} is switched off: {told}")
     return lines
 
 
@@ -369,7 +383,7 @@ class _DefaultsReader(_HookReader):
 
 def _patient(respond: Respond, auth: tuple[Scheme, ...]) -> Respond:
     """Never let a sender wait longer than it has patience: it would send again."""
-    return replace(respond, wait=min([respond.wait, *(scheme.patience for scheme in auth)]))
+    return replace(respond, wait=min([respond.wait, *(scheme.manners.wait for scheme in auth)]))
 
 
 def _methods(value: Value) -> tuple[str, ...]:

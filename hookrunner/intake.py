@@ -27,9 +27,11 @@ from hookrunner.model import (
     Delivery,
     Facts,
     Full,
+    Greeting,
     Hook,
     JournalUnavailable,
     Json,
+    Manners,
     Misfit,
     NewRun,
     Recorded,
@@ -59,6 +61,8 @@ class Accepted:
     joined: bool = False
     """True if the delivery is a repeat, and the run the one that its first made."""
 
+    manners: Manners = Manners()
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -66,6 +70,8 @@ class Judged:
 
     hook: Hook
     new: NewRun
+    manners: Manners = Manners()
+    """What its sender expects of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +94,25 @@ class Intake:
         self.log = log
         self.stopping = False
 
-    def judge(self, delivery: Delivery) -> Judged | Ignored:
-        """What a run is to be made of, or Ignored; raises Refused."""
+    def judge(self, delivery: Delivery) -> Judged | Ignored | Greeting:
+        """What a run is to be made of, or why there is to be none; raises Refused."""
         hook, params = find_hook(delivery, self.config.hooks)
+        if greeting := greet_stranger(hook, delivery):
+            self._greeted(hook, delivery, greeting)
+            return greeting
+        check_method(hook, delivery)
         self._admit(hook, delivery)
-        verified = authenticate(hook.auth, delivery, time.time())
+        scheme, verified = authenticate(hook.auth, delivery, time.time())
         parsed = parse(hook, delivery)
+        if greeting := scheme.greet(delivery, parsed.value):
+            self._greeted(hook, delivery, greeting)
+            return greeting
         if not of_interest(hook, delivery, parsed.value):
             self.log.info(f"ignored {delivery.method} {hook.path}: 'when' is not met")
             return Ignored(hook)
         check(hook, delivery, params, parsed)
-        return Judged(hook, new_run(hook, delivery, params, verified, parsed.value))
+        new = new_run(hook, delivery, params, verified, parsed.value)
+        return Judged(hook, new, scheme.manners)
 
     def record(self, judged: Judged, then: Then, ended: Ended | None = None) -> None:
         """Have the run recorded.
@@ -111,7 +125,7 @@ class Intake:
         self.journal.record_soon(
             new,
             hook.terms,
-            lambda recorded: then(lambda: self._accepted(hook, new, recorded)),
+            lambda recorded: then(lambda: self._accepted(hook, new, recorded, judged.manners)),
             ended,
         )
 
@@ -174,8 +188,19 @@ class Intake:
         if len(delivery.body) > hook.max_body:
             raise Refused(413, f"the body is larger than {units.show_size(hook.max_body)}")
 
+    def _greeted(self, hook: Hook, delivery: Delivery, greeting: Greeting) -> None:
+        self.log.info(
+            f"{hook.path} answered a handshake from {delivery.remote_addr}: {greeting.said}",
+            hook=hook.path,
+            address=delivery.remote_addr,
+        )
+
     def _accepted(
-        self, hook: Hook, new: NewRun, recorded: Recorded | Full | JournalUnavailable
+        self,
+        hook: Hook,
+        new: NewRun,
+        recorded: Recorded | Full | JournalUnavailable,
+        manners: Manners = Manners(),
     ) -> Accepted:
         """What the journal's word means for the sender. Raises Refused."""
         if isinstance(recorded, JournalUnavailable):
@@ -192,7 +217,7 @@ class Intake:
             hook=hook.path,
             address=new.remote_addr,
         )
-        return Accepted(recorded.run_id, hook, recorded.joined)
+        return Accepted(recorded.run_id, hook, recorded.joined, manners)
 
 
 def unavailable(error: JournalUnavailable) -> Refused:
@@ -202,7 +227,7 @@ def unavailable(error: JournalUnavailable) -> Refused:
 
 
 def find_hook(delivery: Delivery, hooks: Mapping[str, Hook]) -> tuple[Hook, dict[str, str]]:
-    """The hook of the delivery's path and method. Raises Refused(400, 404, 405)."""
+    """The hook of the delivery's path. Raises Refused(400, 404)."""
     if CONTROL.search(delivery.path):
         raise Refused(400, "the path holds a control character")
     found = route.find(delivery.path, hooks)
@@ -210,11 +235,24 @@ def find_hook(delivery: Delivery, hooks: Mapping[str, Hook]) -> tuple[Hook, dict
         near = get_close_matches(delivery.path[:100], list(hooks)[:100], n=1)
         hint = f"; the nearest is {near[0]}" if near else ""
         raise Refused(404, "there is no such hook", f"there is no such hook{hint}")
-    hook, params = found
+    return found
+
+
+def check_method(hook: Hook, delivery: Delivery) -> None:
+    """Raise Refused(405) if the hook does not take the delivery's method."""
     if delivery.method not in hook.methods:
         allowed = ", ".join(hook.methods)
         raise Refused(405, f"use {allowed}", headers={"Allow": allowed})
-    return hook, params
+
+
+def greet_stranger(hook: Hook, delivery: Delivery) -> Greeting | None:
+    """The answer to a handshake without proof, if that is what it is. Raises Refused(403)."""
+    if hook.missing:
+        return None
+    for scheme in hook.auth:
+        if greeting := scheme.greet_stranger(delivery):
+            return greeting
+    return None
 
 
 def parse(hook: Hook, delivery: Delivery) -> Payload:
@@ -300,7 +338,8 @@ def new_run(
         delivery_id=verified.delivery_id,
         event=verified.event,
         dedupe_key=dedupe_key(hook, delivery, verified, value),
-        dedupe_for=hook.dedupe.seconds,
+        # However short the hook's own, a replay that would be believed must not run again.
+        dedupe_for=max(hook.dedupe.seconds, verified.fresh_for) if hook.dedupe.seconds else 0.0,
     )
 
 
@@ -316,7 +355,7 @@ def dedupe_key(hook: Hook, delivery: Delivery, verified: Verified, value: Json) 
     elif hook.dedupe.payload is not None:
         told = pointer.as_text(pointer.at(value, hook.dedupe.payload))
     else:
-        told = verified.delivery_id
+        told = verified.delivery_id or verified.seal
     return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest() if told else ""
 
 

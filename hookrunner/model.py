@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 Json = Any
 """A value that `json` reads or writes: what a payload is once it is parsed."""
+
+Networks = tuple[IPv4Network | IPv6Network, ...]
 
 
 class State(StrEnum):
@@ -70,11 +73,20 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a scheme vouches for: who it was, and the sender's own name for the delivery."""
+    """What a scheme vouches for.
+
+    Where the delivery's time is signed, `delivery_id` is signed, too, or empty; and `seal` is
+    what a replay would have in common with it, and nothing else has. `fresh_for` is for how
+    many seconds a replay would be believed.
+    """
 
     scheme: str
     delivery_id: str = ""
+    """The sender's own name for the delivery, so that a repeat is known."""
+
     event: str = ""
+    seal: str = ""
+    fresh_for: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +96,51 @@ class Rejection:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """The runner's own answer to a sender's handshake; it makes no run. `said` is for the log."""
+
+    said: str
+    status: int = 200
+    body: bytes = b""
+    type: str = "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """What a sender expects of an answer."""
+
+    patience: float = 30.0
+    """Seconds until it gives up waiting."""
+
+    accepted: int = 202
+    """The status that tells it that all is well, though the script has not ended yet."""
+
+    bare: bool = False
+    """True if it takes a body for the script's reply: then it gets none but the script's."""
+
+    @property
+    def wait(self) -> float:
+        """Seconds that it can be kept waiting: the answer needs time to get there."""
+        return self.patience - 0.5
+
+
+Place = str
+"""Where something stands in a delivery: a header's name in lower case, or `payload:/pointer`."""
+
+Spot = Place | tuple[Place, ...]
+"""A place, or several that only together say it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Where a sender's own names for a delivery and for its event are; the first that is there
+    counts."""
+
+    id: tuple[Spot, ...] = ()
+    event: tuple[Spot, ...] = ()
+
+
 class Scheme(Protocol):
     """One way of proving who sent a delivery."""
 
@@ -91,12 +148,19 @@ class Scheme(Protocol):
     def name(self) -> str: ...
 
     @property
-    def patience(self) -> float:
-        """Seconds its sender waits for an answer before it gives up."""
+    def manners(self) -> Manners: ...
+
+    @property
+    def networks(self) -> Networks:
+        """Where it may come from; empty for anywhere."""
 
     @property
     def signs_body(self) -> bool:
         """True if it vouches for the body and for nothing else, a query least of all."""
+
+    @property
+    def asks_others(self) -> bool:
+        """True if it may have to ask another machine, and so may take seconds."""
 
     @property
     def challenge(self) -> str:
@@ -111,7 +175,22 @@ class Scheme(Protocol):
         """Query fields that carry the proof, kept away likewise."""
 
     def verify(self, delivery: Delivery, now: float) -> Verified | Rejection:
-        """Check the raw bytes; `now` is Unix time in seconds. Never raises."""
+        """Check the raw bytes; `now` is Unix time in seconds.
+
+        Raises Refused(503) if that cannot be told just now.
+        """
+
+    def greet_stranger(self, delivery: Delivery) -> Greeting | None:
+        """The answer to a handshake that carries no proof; None if it is none.
+
+        Raises Refused(403) if the handshake is not one that we take.
+        """
+
+    def greet(self, delivery: Delivery, value: Json) -> Greeting | None:
+        """The answer to a handshake that was believed; None if the delivery is none.
+
+        Raises Refused(503) if it cannot be answered just now.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import cast, get_args
 
-from hookrunner.auth.schemes import HEADER_NAME
+from hookrunner.auth.settings import HEADER_NAME
 from hookrunner.model import Mode, Respond
 from hookrunner.sections import (
     HOUR,

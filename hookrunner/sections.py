@@ -57,6 +57,9 @@ class Source:
     problems: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     secret_names: set[str] = field(default_factory=set)
+    shown_by: dict[str, str] = field(default_factory=dict)
+    """Secrets that nobody can make up: the config var, and the scheme whose sender shows it."""
+
     told: set[str] = field(default_factory=set)
 
     def complain(self, line: int, what: str) -> None:

@@ -531,7 +531,9 @@ class _Waitress(TcpWSGIServer):  # type: ignore[misc]
 
     def _is_quick(self, request: HTTPRequestParser) -> bool:
         size = len(request.body_rcv) if request.body_rcv else 0
-        return size <= QUICK_BODY and not _is_page(request) and not self._is_slow(request.path)
+        if size > QUICK_BODY or _is_page(request) or self._is_slow(request.path):
+            return False
+        return not self.application.asks_others(request.path)
 
     def note(self, path: str, seconds: float) -> None:
         """Remember the hook whose delivery took that much of the processor's time, if it is much.

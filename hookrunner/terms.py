@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from hookrunner.auth.schemes import header_name
+from hookrunner.auth.settings import header_name
 from hookrunner.model import Dedupe, Rate, Retry, Terms
 from hookrunner.pointer import FORM as POINTER
 from hookrunner.sections import Section, Value, Wrong, duration, flag, one_of, whole

@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from http.client import responses
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import ip_address
 from typing import Any, Protocol, TypeVar
 
 import bottle
 
 from hookrunner import pages, route
+from hookrunner.address import within
 from hookrunner.auth import authenticate
 from hookrunner.auth.credential import Bearer
 from hookrunner.intake import SOON, Accepted, Ignored, Intake, Judged, unavailable
@@ -28,9 +29,11 @@ from hookrunner.log import Log, place_of
 from hookrunner.model import (
     ENDED,
     Delivery,
+    Greeting,
     Hook,
     JournalUnavailable,
     Json,
+    Networks,
     Outcome,
     Refused,
     Run,
@@ -41,7 +44,6 @@ from hookrunner.seams import Journal
 
 T = TypeVar("T")
 Environ = dict[str, Any]
-Networks = tuple[IPv4Network | IPv6Network, ...]
 
 MOST_WAITERS = 32
 """Senders that may wait at once; who comes then is told 202 instead."""
@@ -144,6 +146,11 @@ class Web:
         found = route.find("/" + decoded.lstrip("/"), self.intake.config.hooks)
         return found[0].path if found else ""
 
+    def asks_others(self, path: str) -> bool:
+        """True if the hook that the path leads to may have to ask another machine who posts."""
+        asking = self.intake.config.asking
+        return bool(asking) and self.hook_of(path) in asking
+
     def end_waits(self) -> None:
         """Tell all who wait how their runs stand, now; nobody shall wait any more."""
         self.waits_over = True
@@ -218,6 +225,8 @@ class Web:
         judged = self.intake.judge(delivery)
         if isinstance(judged, Ignored):
             return _json(200, {"status": "ignored"})
+        if isinstance(judged, Greeting):
+            return _greeting(judged)
         wait = _wait(judged.hook, preferences(delivery.headers.get("prefer", "")))
         _Sender(self, environ, wait).record(judged)
         return None
@@ -361,21 +370,13 @@ def client_address(environ: Environ, trusted: Networks) -> str:
     """
     peer = str(environ.get("REMOTE_ADDR", ""))
     forwarded = environ.get("HTTP_X_FORWARDED_FOR", "")
-    if not forwarded or not _within(peer, trusted):
+    if not forwarded or not within(peer, trusted):
         return peer
     last = forwarded.rpartition(",")[2].strip()
     try:
         return str(ip_address(last))
     except ValueError:
         return peer
-
-
-def _within(address: str, networks: Networks) -> bool:
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return False
-    return any(found in network for network in networks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,7 +410,7 @@ def preferences(header: str) -> Preferences:
 def _wait(hook: Hook, prefer: Preferences) -> _Wait:
     """How long to wait for the outcome. RFC 7240 §4.3: `wait` says how long before a 202."""
     if prefer.wait is not None:
-        patience = min([LONGEST_WAIT, *(scheme.patience for scheme in hook.auth)])
+        patience = min([LONGEST_WAIT, *(scheme.manners.wait for scheme in hook.auth)])
         seconds = min(prefer.wait, max(patience, hook.respond.wait))
         return _Wait(seconds, {"Preference-Applied": f"wait={seconds:g}"})
     if prefer.respond_async:
@@ -424,10 +425,10 @@ def told(accepted: Accepted, run: Run | None) -> Answer:
         return _in_progress(accepted, run)
     outcome = run.outcome
     if run.state is State.SUCCEEDED:
-        return _redirect(hook) or _ended(hook, 200, run, outcome)
+        return _redirect(hook) or _ended(accepted, 200, run, outcome)
     mapped = hook.respond.exit_status.get(outcome.exit_code or 0)
     if outcome.why is Why.EXIT and mapped:
-        return _ended(hook, mapped, run, outcome)
+        return _ended(accepted, mapped, run, outcome)
     if outcome.why is Why.TIMEOUT:
         return problem(Refused(504, f"the script {outcome}"), summary(run))
     return problem(Refused(500, f"the script failed: {outcome}"), summary(run))
@@ -439,16 +440,33 @@ def _in_progress(accepted: Accepted, run: Run | None) -> Answer:
         return redirect
     place = f"/-/runs/{accepted.run_id}"
     state = run.state if run else State.QUEUED
-    return _json(202, {"run": accepted.run_id, "state": state, "location": place}, Location=place)
+    manners = accepted.manners
+    if manners.bare:
+        return Answer(manners.accepted, b"", {"Location": place})
+    said = {"run": accepted.run_id, "state": state, "location": place}
+    return _json(manners.accepted, said, Location=place)
 
 
-def _ended(hook: Hook, status: int, run: Run, outcome: Outcome) -> Answer:
+def _ended(accepted: Accepted, status: int, run: Run, outcome: Outcome) -> Answer:
     """What the script printed, or JSON about the run, with the hook's own headers."""
+    hook, manners = accepted.hook, accepted.manners
     if hook.respond.mode == "output":
         headers = {"Content-Type": hook.respond.type, "X-Content-Type-Options": "nosniff"}
         return Answer(status, outcome.stdout, headers | dict(hook.respond.headers))
+    if manners.bare:
+        return Answer(
+            manners.accepted if status == 200 else status, b"", dict(hook.respond.headers)
+        )
     answer = _json(status, summary(run))
     return Answer(status, answer.body, {**answer.headers, **dict(hook.respond.headers)})
+
+
+def _greeting(greeting: Greeting) -> Answer:
+    """The answer to a handshake; a browser is to take its text for text."""
+    headers = {"X-Content-Type-Options": "nosniff"}
+    if greeting.body:
+        headers["Content-Type"] = greeting.type
+    return Answer(greeting.status, greeting.body, headers)
 
 
 def _redirect(hook: Hook) -> Answer | None:

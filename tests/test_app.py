@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from hookrunner.app import networks
+from hookrunner.address import networks
 from tests.serving import REPOSITORY, SECONDS, Project, environment
 
 HOOKS = """

@@ -246,7 +246,10 @@ def test_a_number_of_five_thousand_digits_is_no_bug_of_ours(project: Project) ->
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["chekc"], "argument VERB: invalid choice: 'chekc' (choose from 'serve', 'check')"),
+        (
+            ["chekc"],
+            "argument VERB: invalid choice: 'chekc' (choose from 'serve', 'check', 'senders')",
+        ),
         (["check", "more"], "unrecognized arguments: more"),
         (["check", "--verbose"], "unrecognized arguments: --verbose"),
         (["-x"], "unrecognized arguments: -x"),

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from hookrunner.auth.senders import SENDERS
 from hookrunner.config import Config, load
 from hookrunner.model import (
     BadConfig,
@@ -273,11 +274,11 @@ def test_auth_is_none_one_scheme_or_a_list(project: Project, auth: str, names: l
 @pytest.mark.parametrize(
     ("auth", "respond", "wait"),
     [
-        ("{github: $S}", "output", 9.0),
-        ("{github: $S}", "{wait: 1m}", 9.0),
+        ("{github: $S}", "output", 9.5),
+        ("{github: $S}", "{wait: 1m}", 9.5),
         ("{github: $S}", "status", 8.0),
-        ("{google-forms: $S}", "{mode: output, wait: 1m}", 29.0),
-        ("[{google-forms: $S}, {github: $S}]", "output", 9.0),
+        ("{google-forms: $S}", "{mode: output, wait: 1m}", 29.5),
+        ("[{google-forms: $S}, {github: $S}]", "output", 9.5),
         ("{bearer: $S}", "output", 25.0),
     ],
 )
@@ -383,7 +384,7 @@ DURATION = "must be a duration such as 30s, 5m, 2h or 7d, not"
 SIZE = "must be a size such as 512KB or 1MB, not"
 JUDGED = "is none of method, path, query, headers, payload"
 NOWHERE = "leads nowhere; references stay inside schemas/"
-SCHEMES = "github, standard-webhooks, google-forms, hmac, bearer, token, basic"
+SCHEMES = f"{', '.join(SENDERS)}; `python runner.py senders` tells of each"
 
 
 @pytest.mark.parametrize(

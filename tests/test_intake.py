@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from hookrunner.auth.schemes import RECIPES
-from hookrunner.auth.signature import sign
 from hookrunner.config import load
 from hookrunner.intake import Accepted, Ignored, Intake
 from hookrunner.journal.sqlite import SqliteJournal
@@ -18,6 +16,7 @@ from hookrunner.log import Log
 from hookrunner.model import Delivery, JournalUnavailable, Misfit, NewRun, Refused, Terms
 from hookrunner.template import LONGEST
 from hookrunner.worker import known
+from tests.signing import recipe_of, sign
 from tests.waiting import accept
 
 LEASE = 90.0
@@ -127,9 +126,9 @@ def post(
 def signed(
     path: str, body: bytes = b'{"ref": "main"}', kind: str = JSON["content-type"]
 ) -> Delivery:
-    recipe = RECIPES["github"]
+    recipe = recipe_of("github")
     signature = sign(recipe, b"s3cret", {}, body)
-    return post(path, body, {"content-type": kind, recipe.header: signature})
+    return post(path, body, {"content-type": kind, recipe.signature: signature})
 
 
 # --- accepted

@@ -25,9 +25,13 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("units",),
     ("sections",),
     ("jsontext", "form", "pointer"),
+    ("address",),
+    ("auth.scheme", "auth.contents", "auth.publickey"),
+    ("auth.signature", "auth.credential", "auth.allowed"),
+    ("auth.handshake", "auth.twilio", "auth.sns", "auth.graph", "auth.settings"),
+    ("auth.senders",),
+    ("auth.schemes", "auth.listing"),
     ("auth",),
-    ("auth.signature", "auth.credential"),
-    ("auth.schemes",),
     ("formats",),
     ("fastschema",),
     ("schema",),
@@ -57,7 +61,12 @@ RANK = {module: rank for rank, row in enumerate(ROWS) for module in row}
 ONLY_THIS = {"seams": "model", "runner": "cli"}
 
 # What is foreign and hard to replace is known to one module alone.
-ONLY_IMPORTER = {"bottle": "web", "waitress": "serving", "yaml": "sections"}
+ONLY_IMPORTER = {
+    "bottle": "web",
+    "waitress": "serving",
+    "yaml": "sections",
+    "cryptography": "auth.publickey",
+}
 
 
 def name_of(path: Path) -> str:

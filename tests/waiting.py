@@ -6,16 +6,16 @@ import threading
 from queue import SimpleQueue
 
 from hookrunner.intake import Accepted, Ignored, Intake
-from hookrunner.model import Delivery, Run
+from hookrunner.model import Delivery, Greeting, Run
 from hookrunner.seams import Journal
 
 SECONDS = 20.0
 
 
-def accept(intake: Intake, delivery: Delivery) -> Accepted | Ignored:
+def accept(intake: Intake, delivery: Delivery) -> Accepted | Ignored | Greeting:
     """What comes of a delivery, once the journal has it; or raise Refused."""
     judged = intake.judge(delivery)
-    if isinstance(judged, Ignored):
+    if isinstance(judged, Ignored | Greeting):
         return judged
     told: SimpleQueue[object] = SimpleQueue()
     intake.record(judged, told.put)

@@ -1,32 +1,60 @@
 """Who sent it? Schemes that answer, on the raw bytes, before anybody parses them.
 
-`schemes.py` is the table of names that hooks.yaml may use; `signature.py` is the one
-engine behind every HMAC scheme, `credential.py` the shared passwords.
+`senders.py` is the table of those that `auth:` may name, `schemes.py` reads what it says of
+them; `signature.py` is the one engine behind every sender that signs, `credential.py` the
+shared passwords. Beside them stand those that are like no other: `twilio.py`, `sns.py`,
+`graph.py`. `handshake.py` answers senders that only ask whether we are there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from hookrunner import address
+from hookrunner.auth.scheme import Common
 from hookrunner.model import Delivery, Refused, Rejection, Scheme, Verified
 
-ANONYMOUS = Verified(scheme="none")
+
+@dataclass(frozen=True, slots=True)
+class _Anybody(Common):
+    name: str = "none"
+
+    def verify(self, delivery: Delivery, now: float) -> Verified | Rejection:
+        return Verified("none")
 
 
-def authenticate(schemes: Sequence[Scheme], delivery: Delivery, now: float) -> Verified:
-    """What the first scheme that believes the delivery says of it.
+ANYBODY = _Anybody()
+"""The scheme of a hook that is open to all."""
+
+
+def authenticate(
+    schemes: Sequence[Scheme], delivery: Delivery, now: float
+) -> tuple[Scheme, Verified]:
+    """The first scheme that believes the delivery, and what it says of it.
 
     No scheme at all is `auth: none`. Raises Refused(401), worded alike for every
-    reason: a stranger learns nothing, and the log has each scheme's why.
+    reason: a stranger learns nothing, and the log has each scheme's why; and
+    Refused(503) if none believes it and one could not tell just now.
     """
     if not schemes:
-        return ANONYMOUS
+        return ANYBODY, Verified("none")
     reasons = []
+    untold: Refused | None = None
     for scheme in schemes:
-        said = scheme.verify(delivery, now)
+        if scheme.networks and not address.within(delivery.remote_addr, scheme.networks):
+            reasons.append(f"{scheme.name}: {delivery.remote_addr} is none of its addresses")
+            continue
+        try:
+            said = scheme.verify(delivery, now)
+        except Refused as refused:
+            untold = refused
+            continue
         if isinstance(said, Verified):
-            return said
+            return scheme, said
         reasons.append(said.why)
+    if untold:
+        raise untold
     raise Refused(
         401,
         "not authorised",

@@ -14,19 +14,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
+from hookrunner.auth.contents import Contents, identify
+from hookrunner.auth.scheme import Common
 from hookrunner.model import Delivery, Rejection, Verified
 
 
 @dataclass(frozen=True, slots=True)
-class _Password:
+class _Password(Common):
     """What the schemes of this module share. `secrets` are the raw words."""
 
     secrets: tuple[bytes, ...] = field(repr=False)
-    patience: float = 30.0
-
-    @property
-    def signs_body(self) -> bool:
-        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +31,14 @@ class Bearer(_Password):
     """`Authorization: Bearer TOKEN` (RFC 6750 §2.1)."""
 
     name: str = "bearer"
-    challenge: str = "Bearer"
-    credential_headers: frozenset[str] = frozenset({"authorization"})
-    credential_fields: frozenset[str] = frozenset()
+
+    @property
+    def challenge(self) -> str:
+        return "Bearer"
+
+    @property
+    def credential_headers(self) -> frozenset[str]:
+        return frozenset({"authorization"})
 
     def verify(self, delivery: Delivery, now: float) -> Verified | Rejection:
         kind, _, token = delivery.headers.get("authorization", "").partition(" ")
@@ -54,7 +56,10 @@ class Token(_Password):
     header: str = ""
     query: str = ""
     name: str = "token"
-    challenge: str = "Token"
+
+    @property
+    def challenge(self) -> str:
+        return "Token"
 
     @property
     def credential_headers(self) -> frozenset[str]:
@@ -68,12 +73,12 @@ class Token(_Password):
         where = f"header {self.header}" if self.header else f"query field {self.query}"
         offered = self._offered(delivery)
         if not offered:
-            return Rejection(f"token: the {where} is missing")
+            return Rejection(f"{self.name}: the {where} is missing")
         if len(offered) > 1:
-            return Rejection(f"token: the {where} stands there more than once")
+            return Rejection(f"{self.name}: the {where} stands there more than once")
         if not matches(offered[0], self.secrets):
-            return Rejection(f"token: the {where} is not the right one")
-        return Verified("token")
+            return Rejection(f"{self.name}: the {where} is not the right one")
+        return Verified(self.name, *identify(Contents(delivery), self.names))
 
     def _offered(self, delivery: Delivery) -> list[bytes]:
         if self.header:
@@ -89,9 +94,14 @@ class Basic(_Password):
 
     user: str = ""
     name: str = "basic"
-    challenge: str = 'Basic realm="hook", charset="UTF-8"'
-    credential_headers: frozenset[str] = frozenset({"authorization"})
-    credential_fields: frozenset[str] = frozenset()
+
+    @property
+    def challenge(self) -> str:
+        return 'Basic realm="hook", charset="UTF-8"'
+
+    @property
+    def credential_headers(self) -> frozenset[str]:
+        return frozenset({"authorization"})
 
     def verify(self, delivery: Delivery, now: float) -> Verified | Rejection:
         kind, _, encoded = delivery.headers.get("authorization", "").partition(" ")

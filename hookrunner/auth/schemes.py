@@ -1,61 +1,58 @@
-"""The names that `auth:` may use, and what each stands for.
-
-To add a sender that signs with HMAC, add its Recipe to RECIPES; nothing else changes.
-"""
+"""What `auth:` says, made into schemes: the senders of the table, and schemes of nobody's own."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
-from hookrunner.auth import credential
-from hookrunner.auth.signature import ALGORITHMS, Recipe, Signature, read_secret
-from hookrunner.model import Json, Scheme
+from hookrunner import pointer
+from hookrunner.auth import credential, publickey
+from hookrunner.auth.allowed import Allowed
+from hookrunner.auth.contents import PAYLOAD
+from hookrunner.auth.graph import ClientState
+from hookrunner.auth.publickey import NoKey
+from hookrunner.auth.scheme import Known
+from hookrunner.auth.senders import SENDERS, InHeader, Sender
+from hookrunner.auth.settings import (
+    header_name,
+    mapping,
+    networks,
+    raw,
+    refuse_leftovers,
+    words,
+)
+from hookrunner.auth.signature import ALGORITHMS, ITEM, Recipe, Signature, read_secret
+from hookrunner.auth.sns import ARN, TOLERANCE, Sns
+from hookrunner.auth.twilio import Twilio
+from hookrunner.model import Json, Names, Place, Scheme
 from hookrunner.sections import (
-    Section,
+    VARIABLE,
     Value,
     Wrong,
     duration,
+    flag,
     hint,
     kind_of,
+    list_of,
     one_of,
     secrets,
     show,
     text,
 )
 
-RECIPES: Mapping[str, Recipe] = {
-    # https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
-    "github": Recipe(
-        header="x-hub-signature-256",
-        prefix="sha256=",
-        also_secret=("x-hub-signature",),
-        id="x-github-delivery",
-        event="x-github-event",
-        patience=9.0,
-    ),
-    # https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
-    "standard-webhooks": (
-        standard := Recipe(
-            header="webhook-signature",
-            prefix="v1,",
-            separator=" ",
-            encoding="base64",
-            secret_encoding="whsec",
-            message="{id}.{timestamp}.{body}",
-            timestamp="webhook-timestamp",
-            id="webhook-id",
-            patience=14.0,
-        )
-    ),
-    # Apps Script signs as Standard Webhooks does; its key is the secret's text as it is,
-    # because `Utilities.computeHmacSha256Signature` takes text most readily.
-    "google-forms": replace(standard, secret_encoding="text", patience=29.0),
-}
-
-HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
+Made = (
+    Signature
+    | credential.Bearer
+    | credential.Token
+    | credential.Basic
+    | Twilio
+    | Sns
+    | ClientState
+    | Allowed
+)
 
 
 def read_auth(value: Value) -> tuple[Scheme, ...] | None:
@@ -67,31 +64,41 @@ def read_auth(value: Value) -> tuple[Scheme, ...] | None:
         read = [read_scheme(item) for item in value.items()]
     else:
         read = [read_scheme(value)]
-    schemes = tuple(scheme for scheme in read if scheme is not None)
-    return schemes if len(schemes) == len(read) else None
+    if not all(read):
+        return None
+    return tuple(scheme for schemes in read for scheme in schemes)
 
 
-def read_scheme(value: Value) -> Scheme | None:
-    """One scheme, `{name: its settings}`; None after a complaint."""
+def read_scheme(value: Value) -> tuple[Scheme, ...]:
+    """One scheme, `{name: its settings}`, or one for each of its sender's ways; none after a
+    complaint."""
     found = value.plain
     if not isinstance(found, dict) or len(found) != 1:
         value.complain(_no_scheme(found))
-        return None
+        return ()
     [(key, settings)] = value.section().pairs()
-    if key.title not in BUILDERS:
-        known = hint(key.title, BUILDERS) or f"; known are {', '.join(BUILDERS)}"
+    if key.title not in SENDERS:
+        known = hint(key.title, SENDERS) or (
+            f"; known are {', '.join(SENDERS)}; `python runner.py senders` tells of each"
+        )
         # Without a value it may be the secret itself: `{hunter2}` is a mapping to YAML.
         name = "" if settings.plain is None else f" {show(key.title)}"
         key.complain(f"unknown scheme{name} in auth{known}")
-        return None
-    return BUILDERS[key.title](key.title, settings)
+        return ()
+    sender = SENDERS[key.title]
+    build = BUILDERS.get(key.title, _preset)
+    if key.title == "ip" or not isinstance(settings.plain, dict):
+        return build(key.title, sender, settings)
+    allowed = settings.section().take("ip", networks) or ()
+    schemes = build(key.title, sender, settings)
+    return tuple(replace(scheme, networks=allowed) for scheme in schemes)
 
 
 def _no_scheme(found: Json) -> str:
     """Why it is not one scheme. A secret may stand where a scheme should: it is not quoted."""
     if found == "none":
         return "auth: none stands alone; in a list it would let everybody in"
-    if isinstance(found, dict) and len(found.keys() & BUILDERS.keys()) > 1:
+    if isinstance(found, dict) and len(found.keys() & SENDERS.keys()) > 1:
         return "auth names several schemes; write a list, one '- {scheme: $SECRET}' per line"
     return (
         "auth must be none, or a scheme and its secret such as "
@@ -99,27 +106,112 @@ def _no_scheme(found: Json) -> str:
     )
 
 
-def _preset(name: str, value: Value) -> Scheme | None:
-    recipe = RECIPES[name]
-    if not isinstance(value.plain, dict):
-        return _signature(name, recipe, value, secrets(value))
-    section = value.section()
-    words = _words(section, "secret")
-    if recipe.timestamp:
-        recipe = replace(
-            recipe, tolerance=section.take("tolerance", duration, default=recipe.tolerance)
+def _preset(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:
+    """The schemes of a sender of the table: one for each of its ways."""
+    tolerance: float | None = None
+    further: dict[str, tuple[bytes, ...]] = {}
+    flags: frozenset[str] = frozenset()
+    if isinstance(value.plain, dict) or sender.words:
+        section = mapping(value, sender.example)
+        if section is None:
+            return ()
+        found = _shown(name, sender, section.find("secret"), words(section, "secret"))
+        if any(isinstance(way, Recipe) and way.timestamp for way in sender.ways):
+            tolerance = section.take("tolerance", duration)
+        further = {word: raw(words(section, word)) for word in sender.words}
+        flags = frozenset(each for each in sender.flags if section.take(each, flag, default=False))
+        refuse_leftovers(section)
+    else:
+        found = _shown(name, sender, value, secrets(value))
+    schemes = []
+    for way, mine in _by_way(sender, found):
+        made = _way(name, way, tolerance, value, mine)
+        if made is None:
+            return ()
+        keys = made.keys if isinstance(made, Signature) else ()
+        known = Known(keys, further, flags)
+        schemes.append(
+            replace(made, manners=sender.manners, handshake=sender.handshake, known=known)
         )
-    _refuse_leftovers(section)
-    return _signature(name, recipe, value, words)
+    return tuple(schemes)
 
 
-def _hmac(name: str, value: Value) -> Scheme | None:
-    section = _mapping(value, "{hmac: {header: X-Signature, secret: $MY_SECRET}}")
+def _shown(
+    name: str, sender: Sender, value: Value | None, found: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The secrets, once it is noted whose they are if their sender makes them."""
+    if value is not None and sender.shown:
+        listed = value.plain if isinstance(value.plain, list) else [value.plain]
+        for each in listed:
+            if isinstance(each, str) and (named := VARIABLE.fullmatch(each)):
+                value.source.shown_by[named[1]] = name
+    return found
+
+
+def _by_way(
+    sender: Sender, found: Collection[str]
+) -> list[tuple[Recipe | InHeader, tuple[str, ...]]]:
+    """Each way that there is a secret for; what a secret begins with says for which."""
+    prefixes = {way.secret_prefix for way in sender.ways}
+
+    def fitting(secret: str) -> str:
+        return max((p for p in prefixes if secret.startswith(p)), key=len)
+
+    shares = [
+        (way, tuple(each for each in found if fitting(each) == way.secret_prefix))
+        for way in sender.ways
+    ]
+    return [(way, mine) for way, mine in shares if mine or not (found or way.secret_prefix)]
+
+
+def _way(
+    name: str, way: Recipe | InHeader, tolerance: float | None, value: Value, mine: tuple[str, ...]
+) -> Signature | credential.Token | None:
+    if isinstance(way, InHeader):
+        return credential.Token(raw(mine), header=way.header, name=name, names=way.names)
+    if way.timestamp and tolerance is not None:
+        way = replace(way, tolerance=tolerance)
+    return _signature(name, way, value, mine)
+
+
+def _signature(name: str, recipe: Recipe, value: Value, found: tuple[str, ...]) -> Signature | None:
+    try:
+        keys = tuple(read_secret(recipe, word) for word in found)
+    except ImportError:
+        value.complain(f"{name} {publickey.LACKING}")
+    except NoKey:
+        value.complain(
+            f"the public key of {name} is not one of {KINDS[recipe.algorithm]}; "
+            "copy it again as the sender shows it"
+        )
+    except ValueError:
+        value.complain(
+            f"the secret of {name} is not {SPELT[recipe.secret_encoding]}; "
+            "copy it again as the sender shows it"
+        )
+    else:
+        return Signature(name, recipe, keys)
+    return None
+
+
+SPELT = {
+    "hex": "hexadecimal",
+    "base64": "base64",
+    "whsec": "whsec_ and base64",
+    "whpk": "whpk_ and base64",
+    "text": "text",
+}
+KINDS = {"ed25519": "Ed25519", "ecdsa-p256": "ECDSA on P-256"}
+
+
+def _hmac(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:
+    section = mapping(value, sender.example)
     if section is None:
-        return None
-    words = _words(section, "secret")
+        return ()
+    found = words(section, "secret")
     given: dict[str, Any] = {
-        "header": section.require("header", header_name, "name the header of the signature") or "x",
+        "signature": section.require("header", header_name, "name the header of the signature")
+        or "x",
         "prefix": section.take("prefix", text, default=""),
         "separator": section.take("separator", text, default=""),
         "encoding": section.take("encoding", one_of("hex", "base64", "base64url"), default="hex"),
@@ -128,16 +220,38 @@ def _hmac(name: str, value: Value) -> Scheme | None:
             "secret_encoding", one_of("text", "hex", "base64", "whsec"), default="text"
         ),
         "message": section.take("message", text, default="{body}"),
-        "timestamp": section.take("timestamp", header_name, default=""),
+        "timestamp": section.take("timestamp", _place_or_item, default=""),
         "unit": {"s": 1, "ms": 1000}[section.take("unit", one_of("s", "ms"), default="s")],
         "tolerance": section.take("tolerance", duration, default=300.0),
-        "id": section.take("id", header_name, default=""),
-        "event": section.take("event", header_name, default=""),
+        "id": section.take("id", _spots) or (),
+        "event": section.take("event", _spots) or (),
     }
-    _refuse_leftovers(section)
+    refuse_leftovers(section)
     recipe = Recipe(**given)
     _check_message(recipe, value)
-    return _signature(name, recipe, value, words)
+    scheme = _signature(name, recipe, value, found)
+    return (scheme,) if scheme else ()
+
+
+def _place(value: Value) -> Place:
+    """A header's name, or `payload:/pointer`."""
+    found = value.plain
+    if not isinstance(found, str) or not found.startswith(PAYLOAD):
+        return header_name(value)
+    if not pointer.FORM.fullmatch(found.removeprefix(PAYLOAD)) or found == PAYLOAD:
+        raise Wrong("a header's name, or a place such as payload:/created/at")
+    return found
+
+
+def _place_or_item(value: Value) -> Place:
+    found = value.plain
+    if isinstance(found, str) and found.startswith(ITEM) and found != ITEM:
+        return found
+    return _place(value)
+
+
+def _spots(value: Value) -> tuple[Place, ...]:
+    return (_place(value),)
 
 
 def _check_message(recipe: Recipe, value: Value) -> None:
@@ -147,88 +261,146 @@ def _check_message(recipe: Recipe, value: Value) -> None:
             value.complain(f"message may hold {{body}}, {{timestamp}} and {{id}}, not {{{name}}}")
     if "{body}" not in recipe.message:
         value.complain("message must hold {body}, or anything could be posted with it")
-    for name, header in (("timestamp", recipe.timestamp), ("id", recipe.id)):
-        if f"{{{name}}}" in recipe.message and not header:
+    for name, place in (("timestamp", recipe.timestamp), ("id", recipe.id)):
+        if f"{{{name}}}" in recipe.message and not place:
             value.complain(f"message holds {{{name}}}, so {name!r} must name its header")
-    if recipe.timestamp and "{timestamp}" not in recipe.message:
+    if recipe.timestamp.startswith(ITEM) and not recipe.separator:
+        value.complain("timestamp is an item of the header, so separator must say what parts them")
+    in_body = recipe.timestamp.startswith(PAYLOAD)
+    if recipe.timestamp and "{timestamp}" not in recipe.message and not in_body:
         value.complain(
             "timestamp is not part of what is signed, so it proves nothing; "
             "add {timestamp} to message as your sender does, or leave timestamp out"
         )
+    if recipe.id and recipe.timestamp and not recipe.names.id:
+        value.complain(
+            "id is not part of what is signed, so whoever replays a delivery could change it; "
+            "add {id} to message as your sender does, name a place of the payload such as "
+            "payload:/id, or leave id out"
+        )
 
 
-def _bearer(name: str, value: Value) -> Scheme | None:
+def _bearer(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:
     if isinstance(value.plain, dict):
         section = value.section()
-        words = _words(section, "value")
-        _refuse_leftovers(section)
+        found = words(section, "value")
+        refuse_leftovers(section)
     else:
-        words = secrets(value)
-    return credential.Bearer(_raw(words))
+        found = secrets(value)
+    return (credential.Bearer(raw(found)),)
 
 
-def _token(name: str, value: Value) -> Scheme | None:
-    section = _mapping(value, "{token: {header: X-Token, value: $MY_TOKEN}}")
+def _token(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:
+    section = mapping(value, "{token: {header: X-Token, value: $MY_TOKEN}}")
     if section is None:
-        return None
-    words = _words(section, "value")
+        return ()
+    found = words(section, "value")
     header = section.take("header", header_name, default="")
     query = section.take("query", text, default="")
-    _refuse_leftovers(section)
+    refuse_leftovers(section)
     if bool(header) == bool(query):
         value.complain("token needs either header: X-Token or query: token, to say where it is")
-        return None
-    return credential.Token(_raw(words), header=header, query=query)
+        return ()
+    return (credential.Token(raw(found), header=header, query=query),)
 
 
-def _basic(name: str, value: Value) -> Scheme | None:
-    section = _mapping(value, "{basic: {user: me, password: $MY_PASSWORD}}")
+def _basic(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:
+    section = mapping(value, "{basic: {user: me, password: $MY_PASSWORD}}")
     if section is None:
-        return None
-    words = _words(section, "password")
+        return ()
+    found = words(section, "password")
     user = section.require("user", _user) or ""
-    _refuse_leftovers(section)
-    return credential.Basic(_raw(words), user=user)
+    refuse_leftovers(section)
+    return (credential.Basic(raw(found), user=user),)
 
 
-BUILDERS: Mapping[str, Callable[[str, Value], Scheme | None]] = {
-    **dict.fromkeys(RECIPES, _preset),
+def _twilio(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:
+    section = mapping(value, sender.example)
+    if section is None:
+        return ()
+    found = _shown(name, sender, section.find("secret"), words(section, "secret"))
+    url = section.require("url", _url, 'write url: "https://YOUR-APP.herokuapp.com"')
+    refuse_leftovers(section)
+    names = Names(
+        ("i-twilio-idempotency-token",), ("payload:/MessageStatus", "payload:/CallStatus")
+    )
+    return (Twilio(raw(found), url or "", manners=sender.manners, names=names),)
+
+
+def _url(value: Value) -> str:
+    found = text(value)
+    try:
+        parts = urlsplit(found)
+        port = parts.port
+    except ValueError:
+        port = 0
+    whole = parts.scheme in ("https", "http") and parts.hostname and port != 0
+    if not whole or parts.query or parts.fragment:
+        raise Wrong("an address such as https://example.com/sms, without a query")
+    return found
+
+
+def _sns(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:
+    section = mapping(value, sender.example)
+    if section is None:
+        return ()
+    topics = section.require(
+        "topics",
+        list_of(_arn, "a list of topics' ARNs"),
+        'write topics: ["arn:aws:sns:REGION:ACCOUNT:NAME"]',
+    )
+    tolerance = section.take("tolerance", duration, default=TOLERANCE)
+    refuse_leftovers(section)
+    if topics is not None and not topics and not value.source.missing:
+        value.complain("aws-sns believes only the topics that it names; name one")
+    if not publickey.installed():
+        value.complain(f"{name} {publickey.LACKING}")
+    names = Names(("payload:/MessageId",), ("payload:/Subject",))
+    scheme = Sns(topics=topics or (), tolerance=tolerance, manners=sender.manners, names=names)
+    return (scheme,)
+
+
+def _arn(value: Value) -> str:
+    found = text(value)
+    if named := VARIABLE.fullmatch(found):
+        found = value.source.variable(named[1])
+        if not found:
+            return ""  # the hook is switched off
+    if not ARN.fullmatch(found):
+        raise Wrong("a topic's ARN such as arn:aws:sns:eu-central-1:123456789012:orders")
+    return found
+
+
+def _graph(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:
+    if isinstance(value.plain, dict):
+        section = value.section()
+        found = words(section, "secret")
+        refuse_leftovers(section)
+    else:
+        found = secrets(value)
+    names = Names((), ("payload:/value/0/changeType",))
+    scheme = ClientState(
+        raw(found), manners=sender.manners, handshake=sender.handshake, names=names
+    )
+    return (scheme,)
+
+
+def _ip(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:
+    found = value.read(networks)
+    return (Allowed(networks=found),) if found else ()
+
+
+BUILDERS: Mapping[str, Callable[[str, Sender, Value], tuple[Made, ...]]] = {
     "hmac": _hmac,
     "bearer": _bearer,
     "token": _token,
     "basic": _basic,
+    "twilio": _twilio,
+    "aws-sns": _sns,
+    "microsoft-graph": _graph,
+    "ip": _ip,
 }
-
-
-def header_name(value: Value) -> str:
-    """A header's name (RFC 9110 §5.1), in lower case."""
-    found = value.plain
-    if not isinstance(found, str) or not HEADER_NAME.fullmatch(found):
-        raise Wrong("a header's name such as X-Signature")
-    if "_" in found:
-        # waitress drops them: WSGI could not tell X_Token from X-Token.
-        raise Wrong("a header's name without '_'", "proxies and servers drop such headers")
-    return found.lower()
-
-
-def _mapping(value: Value, example: str) -> Section | None:
-    if isinstance(value.plain, dict):
-        return value.section()
-    value.complain(f"{value.title} needs its settings, such as {example}")
-    return None
-
-
-def _words(section: Section, name: str) -> tuple[str, ...]:
-    return section.require(name, secrets, f"write {name}: $MY_SECRET") or ()
-
-
-def _refuse_leftovers(section: Section) -> None:
-    """Name no key that has no value: in `{bearer: {hunter2}}` it is the secret."""
-    for name, (key, value) in section.entries.items():
-        if value.plain is None and name not in section.known:
-            key.complain("a setting of a scheme has a value, such as secret: $MY_SECRET")
-            section.known.append(name)
-    section.refuse_leftovers()
+"""How the schemes are made whose entry in the table has no ways."""
 
 
 def _user(value: Value) -> str:
@@ -236,22 +408,3 @@ def _user(value: Value) -> str:
     if ":" in found:
         raise Wrong("text without ':'")
     return found
-
-
-def _raw(words: tuple[str, ...]) -> tuple[bytes, ...]:
-    return tuple(word.encode("utf-8", "surrogateescape") for word in words)
-
-
-def _signature(name: str, recipe: Recipe, value: Value, words: tuple[str, ...]) -> Signature | None:
-    try:
-        keys = tuple(read_secret(recipe.secret_encoding, word) for word in words)
-    except ValueError:
-        value.complain(
-            f"the secret of {name} is not {SPELT[recipe.secret_encoding]}; "
-            "copy it again as the sender shows it"
-        )
-        return None
-    return Signature(name, recipe, keys)
-
-
-SPELT = {"hex": "hexadecimal", "base64": "base64", "whsec": "whsec_ and base64", "text": "text"}

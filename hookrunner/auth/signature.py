@@ -1,32 +1,39 @@
-"""HMAC signatures: one engine, described by data.
+"""Signatures with a shared secret or a public key: one engine, described by data.
 
-Senders differ in where they put the signature, how they write it, what exactly they
-sign, and whether a timestamp guards against replay. All of that is a Recipe; the
-engine below reads it. A new HMAC sender is a new Recipe and no code.
+Senders differ in where they put the signature, how they write it, what exactly they sign,
+and whether a time is signed with it. All of that is a Recipe; the engine below reads it. A
+new sender is a new Recipe and no code.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import hmac
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from hookrunner.model import Delivery, Rejection, Verified
+from hookrunner.auth import publickey
+from hookrunner.auth.contents import PAYLOAD, Contents, Unbelievable, identify, the, title
+from hookrunner.auth.scheme import Common
+from hookrunner.model import Delivery, Names, Place, Rejection, Spot, Verified
 from hookrunner.units import show_duration
 
-Algorithm = Literal["sha1", "sha256", "sha512"]
+Hmac = Literal["sha1", "sha256", "sha512"]
+Algorithm = Literal["sha1", "sha256", "sha512", "ed25519", "ecdsa-p256"]
 Encoding = Literal["hex", "base64", "base64url"]
-SecretEncoding = Literal["text", "hex", "base64", "whsec"]
+SecretEncoding = Literal["text", "hex", "base64", "whsec", "whpk"]
 
 PLAIN_ID = re.compile(r"[A-Za-z0-9_.:-]{1,256}")
 """What an id may be that is signed with the body. `ID.TIMESTAMP.BODY` can be cut in more
 than one way; were an id anything, part of a signed body could be passed off as one."""
 
 ALGORITHMS = ("sha1", "sha256", "sha512")
+ITEM = "item:"
+"""A place in the signature's own header: `item:t=` is the `1` of `t=1,v1=…`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +46,40 @@ class Recipe:
     `unit` is how many timestamp units a second has.
     """
 
-    header: str
+    signature: Place
     prefix: str = ""
     separator: str = ""
     encoding: Encoding = "hex"
     algorithm: Algorithm = "sha256"
     secret_encoding: SecretEncoding = "text"
+    secret_prefix: str = ""
+    """What a secret begins with that is for this recipe, where its sender has several."""
+
     message: str = "{body}"
-    timestamp: str = ""
+    form_field: str = ""
+    """If the body is a form, the field whose text is signed in its place; the only one there is."""
+
+    timestamp: Place = ""
     unit: int = 1
     tolerance: float = 300.0
-    id: str = ""
-    event: str = ""
-    patience: float = 30.0
+    id: tuple[Spot, ...] = ()
+    event: tuple[Spot, ...] = ()
     also_secret: tuple[str, ...] = ()
     """Other headers that prove the same, and are kept from journal and script with it."""
+
+    @property
+    def names(self) -> Names:
+        """Where the delivery's names are. Where its time is signed, an id that is not could be
+        changed by who replays it, to pass for another delivery."""
+        if not self.timestamp:
+            return Names(self.id, self.event)
+        return Names(tuple(spot for spot in self.id if self._signs(spot)), self.event)
+
+    def _signs(self, spot: Spot) -> bool:
+        if spot == self.id[0] and "{id}" in self.message:
+            return True
+        places = (spot,) if isinstance(spot, str) else spot
+        return "{body}" in self.message and all(place.startswith(PAYLOAD) for place in places)
 
 
 def _b64(text: str) -> bytes:
@@ -70,40 +96,36 @@ READ: Mapping[Encoding, Callable[[str], bytes]] = {
     "base64": _b64,
     "base64url": _b64url,
 }
-WRITE: Mapping[Encoding, Callable[[bytes], str]] = {
-    "hex": bytes.hex,
-    "base64": lambda raw: base64.b64encode(raw).decode(),
-    "base64url": lambda raw: base64.urlsafe_b64encode(raw).decode().rstrip("="),
-}
 SECRET: Mapping[SecretEncoding, Callable[[str], bytes]] = {
     "text": lambda text: text.encode("utf-8", "surrogateescape"),
     "hex": bytes.fromhex,
     "base64": _b64,
     # Standard Webhooks: base64, with or without the prefix and the padding.
     "whsec": lambda text: _b64(text.removeprefix("whsec_")),
+    "whpk": lambda text: _b64(text.removeprefix("whpk_")),
 }
 
 
-def read_secret(encoding: SecretEncoding, text: str) -> bytes:
-    """The key that a secret's text stands for. Raises ValueError."""
-    key = SECRET[encoding](text)
+def read_secret(recipe: Recipe, text: str) -> bytes:
+    """The key that a secret's text stands for.
+
+    Raises ValueError, or ImportError if it is a public key and cryptography is missing.
+    """
+    key = SECRET[recipe.secret_encoding](text)
     if not key:
         raise ValueError("no bytes")
+    if recipe.algorithm not in ALGORITHMS:
+        publickey.load(recipe.algorithm, key)
     return key
 
 
 @dataclass(frozen=True, slots=True)
-class Signature:
-    """A scheme that checks an HMAC (RFC 2104) over what its recipe says."""
+class Signature(Common):
+    """A scheme that checks what its recipe says: an HMAC (RFC 2104), or a public key's."""
 
     name: str
     recipe: Recipe
     keys: tuple[bytes, ...] = field(repr=False)
-    challenge: str = "Signature"
-
-    @property
-    def patience(self) -> float:
-        return self.recipe.patience
 
     @property
     def signs_body(self) -> bool:
@@ -111,51 +133,78 @@ class Signature:
 
     @property
     def credential_headers(self) -> frozenset[str]:
-        return frozenset({self.recipe.header, *self.recipe.also_secret})
-
-    @property
-    def credential_fields(self) -> frozenset[str]:
-        return frozenset()
+        own = {self.recipe.signature} if not self.recipe.signature.startswith(PAYLOAD) else set()
+        return frozenset({*own, *self.recipe.also_secret})
 
     def verify(self, delivery: Delivery, now: float) -> Verified | Rejection:
         """Believe it if any key made any of the signatures, and in time."""
-        headers, recipe = delivery.headers, self.recipe
-        offered = headers.get(recipe.header)
-        if not offered:
-            return Rejection(f"{self.name}: the header {_title(recipe.header)} is missing")
-        for needed in (recipe.timestamp, recipe.id if "{id}" in recipe.message else ""):
-            if needed and not headers.get(needed):
-                return Rejection(f"{self.name}: the header {_title(needed)} is missing")
-        identity = headers.get(recipe.id, "")
-        if "{id}" in recipe.message and not PLAIN_ID.fullmatch(identity):
-            return Rejection(f"{self.name}: {_title(recipe.id)} is not a plain id")
+        try:
+            return self._verify(Contents(delivery), now)
+        except Unbelievable as error:
+            return Rejection(f"{self.name}: {error}")
+
+    def _verify(self, contents: Contents, now: float) -> Verified:
+        recipe = self.recipe
+        offered = contents.need(recipe.signature)
+        signed = {
+            "{timestamp}": _timestamp if "{timestamp}" in recipe.message else None,
+            "{id}": _identity if "{id}" in recipe.message else None,
+        }
+        parts = {
+            name: read(recipe, contents, offered).encode("latin-1", "replace")
+            for name, read in signed.items()
+            if read
+        }
         signatures = list(_signatures(offered, recipe))
         if not signatures:
-            return Rejection(f"{self.name}: {_title(recipe.header)} holds no signature of its form")
-        message = signed_message(recipe, headers, delivery.body)
+            raise Unbelievable(f"{_called(recipe.signature)} holds no signature of its form")
+        message = signed_message(recipe, {"{body}": _signed_body(recipe, contents), **parts})
         if not any([_made(key, message, recipe, signatures) for key in self.keys]):
-            return Rejection(f"{self.name}: signature does not match the body")
-        late = _lateness(recipe, headers, now)
-        if late:
-            return Rejection(f"{self.name}: {late}")
-        return Verified(self.name, headers.get(recipe.id, ""), headers.get(recipe.event, ""))
+            raise Unbelievable("signature does not match the body")
+        if recipe.timestamp:
+            _refuse_stale(recipe, _timestamp(recipe, contents, offered), now)
+        identity, event = identify(contents, recipe.names)
+        if not recipe.timestamp:
+            return Verified(self.name, identity, event)
+        seal = hashlib.sha256(message).hexdigest()
+        return Verified(self.name, identity, event, seal, 2 * recipe.tolerance)
 
 
-def sign(recipe: Recipe, key: bytes, headers: Mapping[str, str], body: bytes) -> str:
-    """The header value that a sender with this key puts on the delivery."""
-    digest = hmac.digest(key, signed_message(recipe, headers, body), recipe.algorithm)
-    return recipe.prefix + WRITE[recipe.encoding](digest)
-
-
-def signed_message(recipe: Recipe, headers: Mapping[str, str], body: bytes) -> bytes:
+def signed_message(recipe: Recipe, parts: Mapping[str, bytes]) -> bytes:
     """The bytes that are signed: the message template, filled in."""
-    parts = {
-        "{body}": body,
-        "{timestamp}": headers.get(recipe.timestamp, "").encode("latin-1", "replace"),
-        "{id}": headers.get(recipe.id, "").encode("latin-1", "replace"),
-    }
     cut = re.split(r"(\{(?:body|timestamp|id)\})", recipe.message)
     return b"".join(parts.get(piece, piece.encode()) for piece in cut)
+
+
+def _signed_body(recipe: Recipe, contents: Contents) -> bytes:
+    if not recipe.form_field or not contents.is_form:
+        return contents.delivery.body
+    fields = contents.fields()
+    if [name for name, _ in fields] != [recipe.form_field]:
+        raise Unbelievable(
+            f"the form has more than {recipe.form_field}, which is all that is signed"
+        )
+    return fields[0][1].encode("utf-8")
+
+
+def _identity(recipe: Recipe, contents: Contents, offered: str) -> str:
+    spot = recipe.id[0]
+    place = spot if isinstance(spot, str) else spot[0]
+    identity = contents.need(place)
+    if not PLAIN_ID.fullmatch(identity):
+        raise Unbelievable(f"{_called(place)} is not a plain id")
+    return identity
+
+
+def _timestamp(recipe: Recipe, contents: Contents, offered: str) -> str:
+    if not recipe.timestamp.startswith(ITEM):
+        return contents.need(recipe.timestamp)
+    name = recipe.timestamp.removeprefix(ITEM)
+    items = [part.strip(" \t") for part in offered.split(recipe.separator)]
+    found = [item.removeprefix(name) for item in items if item.startswith(name)]
+    if len(found) != 1:
+        raise Unbelievable(f"{_called(recipe.signature)} has not one {name}")
+    return found[0]
 
 
 def _signatures(offered: str, recipe: Recipe) -> Iterator[bytes]:
@@ -172,25 +221,34 @@ def _signatures(offered: str, recipe: Recipe) -> Iterator[bytes]:
 
 def _made(key: bytes, message: bytes, recipe: Recipe, signatures: list[bytes]) -> bool:
     """True if the key made one of the signatures; as slow for the first as for none."""
-    digest = hmac.digest(key, message, recipe.algorithm)
-    return any([hmac.compare_digest(digest, signature) for signature in signatures])
-
-
-def _lateness(recipe: Recipe, headers: Mapping[str, str], now: float) -> str:
-    if not recipe.timestamp:
-        return ""
-    text = headers[recipe.timestamp]
-    if not re.fullmatch(r"[0-9]{1,15}", text):
-        return f"{_title(recipe.timestamp)} is not a Unix time"
-    away = now - int(text) / recipe.unit
-    if abs(away) <= recipe.tolerance:
-        return ""
-    direction = "old" if away > 0 else "in the future"
-    return (
-        f"the timestamp is {show_duration(abs(round(away)))} {direction}, "
-        f"more than {show_duration(recipe.tolerance)}"
+    if recipe.algorithm in ALGORITHMS:
+        digest = hmac.digest(key, message, recipe.algorithm)
+        return any([hmac.compare_digest(digest, signature) for signature in signatures])
+    # Nothing here is secret, and each costs more than an HMAC: two are a rotation.
+    return any(
+        publickey.verifies(recipe.algorithm, key, message, signature)
+        for signature in signatures[:2]
     )
 
 
-def _title(header: str) -> str:
-    return "-".join(part.capitalize() for part in header.split("-"))
+def _refuse_stale(recipe: Recipe, text: str, now: float) -> None:
+    if not re.fullmatch(r"[0-9]{1,15}", text):
+        raise Unbelievable(f"{_called(recipe.timestamp)} is not a Unix time")
+    refuse_stale(int(text) / recipe.unit, recipe.tolerance, now)
+
+
+def refuse_stale(then: float, tolerance: float, now: float) -> None:
+    """Raise Unbelievable if the signed time is further away than the tolerance, in seconds."""
+    away = now - then
+    if abs(away) > tolerance:
+        direction = "old" if away > 0 else "in the future"
+        raise Unbelievable(
+            f"the timestamp is {show_duration(abs(round(away)))} {direction}, "
+            f"more than {show_duration(tolerance)}"
+        )
+
+
+def _called(place: Place) -> str:
+    if place.startswith(ITEM):
+        return f"its {place.removeprefix(ITEM)}"
+    return the(place) if place.startswith(PAYLOAD) else title(place)
