@@ -235,7 +235,7 @@ def _row(hook: Hook) -> tuple[str, ...]:
     return (
         hook.path,
         ",".join(hook.methods),
-        ", ".join(scheme.name for scheme in hook.auth) or "everybody",
+        ", ".join(dict.fromkeys(scheme.name for scheme in hook.auth)) or "everybody",
         hook.script.name,
         answers,
         "off" if hook.missing else "on",

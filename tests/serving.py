@@ -98,6 +98,11 @@ class Project:
         return Server(self.folder, arguments, environ)
 
 
+def at(seconds: float) -> Sequence[str]:
+    """A Server's `program` whose clock begins at this Unix time."""
+    return (str(REPOSITORY / "tests" / "at.py"), str(seconds))
+
+
 def environment(more: Mapping[str, str]) -> dict[str, str]:
     """A plain environment: nothing of the desk's own settings reaches the server."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
@@ -128,6 +133,7 @@ class Server:
     environ: Mapping[str, str] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     port: int = 0
+    program: Sequence[str] = (str(REPOSITORY / "runner.py"),)
     prefix: ClassVar[Sequence[str]] = ()
     """What its command begins with."""
 
@@ -142,7 +148,7 @@ class Server:
             [
                 *self.prefix,
                 sys.executable,
-                str(REPOSITORY / "runner.py"),
+                *self.program,
                 "--port",
                 "0",
                 *self.arguments,

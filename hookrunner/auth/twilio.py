@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, quote, urlsplit
@@ -18,6 +19,8 @@ from hookrunner.auth.scheme import Common
 from hookrunner.model import Delivery, Rejection, Verified
 
 HEADER = "x-twilio-signature"
+SETTINGS = "x-twilio-webhooks-signature-settings"
+ALGORITHMS = {"HMAC_SHA1": "sha1", "HMAC_SHA256": "sha256"}
 HASH = "bodySHA256"
 PORTS = {"https": 443, "http": 80}
 
@@ -45,12 +48,15 @@ class Twilio(Common):
             params = _signed_params(delivery)
         except Unbelievable as error:
             return Rejection(f"twilio: {error}")
+        algorithm = _algorithm(delivery)
+        if not algorithm:
+            return Rejection(
+                "twilio: X-Twilio-Webhooks-Signature-Settings names no known algorithm"
+            )
         raw = offered.encode("latin-1", "replace")
         urls = list(_spellings(address(self.url, delivery)))
-        made = [
-            hmac.compare_digest(_sign(key, url + params), raw) for key in self.keys for url in urls
-        ]
-        if not any(made):
+        signed = [_sign(key, url + params, algorithm) for key in self.keys for url in urls]
+        if not any([hmac.compare_digest(each, raw) for each in signed]):
             return Rejection(f"twilio: signature does not match {urls[0]} and its body")
         return Verified("twilio", *identify(Contents(delivery), self.names))
 
@@ -95,6 +101,13 @@ def _spellings(url: str) -> Iterator[str]:
         yield parts._replace(netloc=f"{parts.netloc}:{port}").geturl()
 
 
-def _sign(key: bytes, text: str) -> bytes:
-    digest = hmac.digest(key, text.encode("utf-8", "surrogateescape"), "sha1")
+def _algorithm(delivery: Delivery) -> str:
+    """SHA-1 for an Auth Token, or what a shared key's header says; empty if it is not known."""
+    settings = delivery.headers.get(SETTINGS, "")
+    named = re.findall(r"(?:^|,)\s*algorithm\s*=\s*([^,\s]+)", settings)
+    return ALGORITHMS.get(named[0] if named else "HMAC_SHA1", "")
+
+
+def _sign(key: bytes, text: str, algorithm: str) -> bytes:
+    digest = hmac.digest(key, text.encode("utf-8", "surrogateescape"), algorithm)
     return base64.b64encode(digest)
