@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from hookrunner.address import networks
 from tests.serving import REPOSITORY, SECONDS, Project, environment
 
 HOOKS = """
@@ -295,14 +294,6 @@ def read_until(process: subprocess.Popen[str], part: str) -> None:
         if part in line:
             return
     raise AssertionError(f"it ended without a line with {part!r}")
-
-
-def test_trusted_proxies_are_addresses_networks_or_all() -> None:
-    assert [str(n) for n in networks("10.0.0.0/8, ::1")] == ["10.0.0.0/8", "::1/128"]
-    assert [str(n) for n in networks("*")] == ["0.0.0.0/0", "::/0"]
-    assert networks("") == ()
-    with pytest.raises(ValueError, match="nonsense"):
-        networks("nonsense")
 
 
 def test_a_script_cannot_read_the_runners_memory_or_environment(project: Project) -> None:

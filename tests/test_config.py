@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hookrunner.auth.senders import SENDERS
-from hookrunner.config import Config, load
+from hookrunner.config import Config, load, switched_off
 from hookrunner.model import (
     BadConfig,
     Dedupe,
@@ -261,6 +261,24 @@ def test_when_is_a_schema_whose_header_names_are_of_any_case(project: Project) -
         ("{basic: {user: me, password: $S}}", ["basic"]),
         ("{hmac: {header: X-Sig, secret: $S, encoding: base64, algorithm: sha1}}", ["hmac"]),
         ("[{github: $S}, {bearer: $OLD}]", ["github", "bearer"]),
+        ("{github: {secret: $S, ping: true, ip: 192.0.2.1}}", ["github"]),
+        ("{gitlab: [$S, $W]}", ["gitlab", "gitlab"]),
+        ("{gitlab: $W}", ["gitlab"]),
+        ("{svix: $W}", ["svix", "svix"]),
+        (
+            "{hmac: {header: X-Sig, secret: $S, separator: ',', prefix: v1=, timestamp: 'item:t=',"
+            " message: '{timestamp}.{body}', id: 'payload:/id', event: 'payload:/a/b'}}",
+            ["hmac"],
+        ),
+        ("{hmac: {header: X-Sig, secret: $S, timestamp: 'payload:/at', unit: ms}}", ["hmac"]),
+        ('{twilio: {secret: [$S, $OLD], url: "https://example.com:8443/a"}}', ["twilio"]),
+        (
+            "{aws-sns: {topics: [arn:aws-cn:sns:cn-north-1:123456789012:a], tolerance: 1h}}",
+            ["aws-sns"],
+        ),
+        ("{microsoft-graph: {secret: $S}}", ["microsoft-graph"]),
+        ("{ip: [192.0.2.0/24, '2001:db8::/32']}", ["ip"]),
+        ("{ip: 192.0.2.7}", ["ip"]),
     ],
 )
 def test_auth_is_none_one_scheme_or_a_list(project: Project, auth: str, names: list[str]) -> None:
@@ -637,6 +655,119 @@ def test_what_is_preloaded_are_modules(project: Project, name: str) -> None:
             "{hmac: {header: X-Sig, secret: $S, secret_encoding: hex}}",
             "the secret of hmac is not hexadecimal; copy it again as the sender shows it",
         ),
+        (
+            "{hmac: {header: X-Sig, secret: $S, message: '{timestamp}.{body}', "
+            "timestamp: X-Time, id: X-Id}}",
+            "id is not part of what is signed, so whoever replays a delivery could change it; "
+            "add {id} to message as your sender does, name a place of the payload such as "
+            "payload:/id, or leave id out",
+        ),
+        (
+            "{hmac: {header: X-Sig, secret: $S, message: '{timestamp}.{body}', "
+            "timestamp: 'item:t='}}",
+            "timestamp is an item of the header, so separator must say what parts them",
+        ),
+        (
+            "{hmac: {header: X-Sig, secret: $S, id: 'payload:id', event: 'payload:'}}",
+            "id must be a header's name, or a place such as payload:/created/at, "
+            "not 'payload:id'\n"
+            "event must be a header's name, or a place such as payload:/created/at, "
+            "not 'payload:'",
+        ),
+        (
+            "{standard-webhooks: $S}",
+            "the secret of standard-webhooks is not whsec_ and base64; "
+            "copy it again as the sender shows it",
+        ),
+        (
+            "{discord: $S}",
+            "the secret of discord is not hexadecimal; copy it again as the sender shows it",
+        ),
+        (
+            "{discord: $HEX}",
+            "the public key of discord is not one of Ed25519; copy it again as the sender shows it",
+        ),
+        (
+            "{sendgrid: $HEX}",
+            "the public key of sendgrid is not one of ECDSA on P-256; "
+            "copy it again as the sender shows it",
+        ),
+        (
+            "{standard-webhooks: $PUBLIC}",
+            "the public key of standard-webhooks is not one of Ed25519; "
+            "copy it again as the sender shows it",
+        ),
+        (
+            "{meta: $S}",
+            "meta needs its settings, such as "
+            "{meta: {secret: $META_APP_SECRET, verify_token: $META_VERIFY_TOKEN}}",
+        ),
+        (
+            "{meta: {secret: $S}}",
+            "meta: 'verify_token' is missing; write verify_token: $MY_SECRET",
+        ),
+        ("{meta: {secret: $S, verify_token: hunter2}}", f"verify_token {LITERAL}"),
+        ("{github: {secret: $S, ping: maybe}}", "ping must be true or false, not 'maybe'"),
+        ("{slack: {secret: $S, ping: true}}", "unknown setting 'ping'"),
+        (
+            "{twilio: $S}",
+            "twilio needs its settings, such as {twilio: {secret: $TWILIO_AUTH_TOKEN, "
+            'url: "https://YOUR-APP.herokuapp.com"}}',
+        ),
+        (
+            "{twilio: {secret: $S}}",
+            "twilio: 'url' is missing; write url: \"https://YOUR-APP.herokuapp.com\"",
+        ),
+        *(
+            (
+                f"{{twilio: {{secret: $S, url: '{url}'}}}}",
+                "url must be an address such as https://example.com/sms, without a query, "
+                f"not '{url}'",
+            )
+            for url in ("example.com", "ftp://example.com", "https://", "https://a?b=1",
+                        "https://a#b", "https://a:0", "https://a:b", "https://[a")
+        ),
+        (
+            "{aws-sns: $S}",
+            'aws-sns needs its settings, such as {aws-sns: {topics: '
+            '["arn:aws:sns:eu-central-1:123456789012:orders"]}}',
+        ),
+        (
+            "{aws-sns: {}}",
+            "aws-sns: 'topics' is missing; write topics: "
+            '["arn:aws:sns:REGION:ACCOUNT:NAME"]',
+        ),
+        ("{aws-sns: {topics: []}}", "aws-sns believes only the topics that it names; name one"),
+        (
+            "{aws-sns: {topics: [orders]}}",
+            "topics must be a topic's ARN such as "
+            "arn:aws:sns:eu-central-1:123456789012:orders, not 'orders'\n"
+            "aws-sns believes only the topics that it names; name one",
+        ),
+        *(
+            (
+                f"{{ip: {value}}}",
+                "ip must be addresses or networks such as [192.0.2.0/24, '2001:db8::/32'], "
+                f"not {shown}",
+            )
+            for value, shown in (("[]", "an empty list"), ("nonsense", "'nonsense'"),
+                                 ("[1.2.3.4/33]", "a list"), ("''", "''"), ("7", "7"),
+                                 ("[[1.2.3.4]]", "a list"))
+        ),
+        *(
+            (
+                f"{{ip: {value}}}",
+                f"ip must be some addresses, not {shown}; "
+                "a hook that is open to all of them says auth: none",
+            )
+            for value, shown in (("'*'", "'*'"), ("0.0.0.0/0", "'0.0.0.0/0'"),
+                                 ("[1.2.3.4, '::/0']", "a list"))
+        ),
+        (
+            "{bearer: {value: $S, ip: nowhere}}",
+            "ip must be addresses or networks such as [192.0.2.0/24, '2001:db8::/32'], "
+            "not 'nowhere'",
+        ),
     ],
 )  # fmt: skip
 def test_a_bad_auth_is_told_with_its_line_and_the_mend(
@@ -644,7 +775,8 @@ def test_a_bad_auth_is_told_with_its_line_and_the_mend(
 ) -> None:
     text = f"/h:\n  script: hello.py\n  auth: {auth}\n"
 
-    assert problems(project, text, S="not hex") == [
+    environ = {"S": "not hex", "HEX": "abcd", "PUBLIC": "whpk_abcd"}
+    assert problems(project, text, **environ) == [
         f"hooks.yaml:3: {line}" for line in told.split("\n")
     ]
 
@@ -1066,6 +1198,38 @@ def test_every_config_var_that_a_hook_lacks_is_named_once(project: Project) -> N
     )
 
     assert missing(read(project, text, D="set")) == {"/h": ("A", "B", "C")}
+
+
+@pytest.mark.parametrize(
+    ("auth", "hint"),
+    [
+        ("{stripe: $S}", "… (what to put there: python runner.py senders stripe)"),
+        ("{twilio: {secret: $S, url: 'https://a'}}",
+         "… (what to put there: python runner.py senders twilio)"),
+        ("{gitlab: $S}", "$(openssl rand -hex 32)"),
+        ("{bearer: $S}", "$(openssl rand -hex 32)"),
+        ("{svix: {secret: [$S]}}", "… (what to put there: python runner.py senders svix)"),
+    ],
+)  # fmt: skip
+def test_a_secret_that_its_sender_makes_is_not_to_be_made_up(
+    project: Project, auth: str, hint: str
+) -> None:
+    config = read(project, f"/h: {{script: hello.py, auth: {auth}}}\n")
+    value, _, more = hint.partition(" (")
+    more = f" ({more}" if more else ""
+    assert switched_off(config, on_dyno=True) == [
+        f"/h is switched off: S is not set; set it: heroku config:set S={value}{more}"
+    ]
+    assert switched_off(config, on_dyno=False) == [
+        f'/h is switched off: S is not set; set it: echo "S={value}" >> .env{more}'
+    ]
+
+
+@pytest.mark.parametrize("auth", ["{aws-sns: {topics: [$S]}}", "{gitlab: $S}", "{svix: $S}"])
+def test_what_is_not_set_yet_switches_a_hook_off_and_is_no_mistake(
+    project: Project, auth: str
+) -> None:
+    assert missing(read(project, f"/h: {{script: hello.py, auth: {auth}}}\n")) == {"/h": ("S",)}
 
 
 def test_a_secret_of_the_defaults_switches_off_only_those_that_use_it(project: Project) -> None:

@@ -329,15 +329,18 @@ def _twilio(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:
 
 def _url(value: Value) -> str:
     found = text(value)
-    try:
-        parts = urlsplit(found)
-        port = parts.port
-    except ValueError:
-        port = 0
-    whole = parts.scheme in ("https", "http") and parts.hostname and port != 0
-    if not whole or parts.query or parts.fragment:
+    if not _is_url(found):
         raise Wrong("an address such as https://example.com/sms, without a query")
     return found
+
+
+def _is_url(found: str) -> bool:
+    try:
+        parts = urlsplit(found)
+        whole = parts.scheme in ("https", "http") and parts.hostname and parts.port != 0
+    except ValueError:
+        return False
+    return bool(whole) and not parts.query and not parts.fragment
 
 
 def _sns(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:
