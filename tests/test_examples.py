@@ -165,8 +165,10 @@ def test_a_ping_of_github_makes_no_run(shipped: Server) -> None:
     body = b'{"zen": "Keep it logically awesome.", "hook_id": 1}'
 
     answer = shipped.request("POST", "/github", body, as_github("ping", body))
+    other = shipped.request("POST", "/github", body, as_github("issues", body))
 
-    assert (answer.status, answer.json) == (200, {"status": "ignored"})
+    assert (answer.status, answer.json) == (200, {"status": "pong"})
+    assert (other.status, other.json) == (200, {"status": "ignored"})
 
 
 def test_an_html_form_gives_feedback(shipped: Server) -> None:

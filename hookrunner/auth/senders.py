@@ -461,7 +461,7 @@ SENDERS: dict[str, Sender] = {
         title="Google Forms",
         example="{google-forms: $FORM_SECRET}",
         steps="The form, Apps Script: a script that signs as Standard Webhooks does, with "
-        "`<SECRET>` as the key (docs/auth.md, Signatures), and posts to `<URL>`.",
+        "`<SECRET>` as the key (docs/auth.md), and posts to `<URL>`.",
         ways=(
             # Its key is the secret's text as it is, because
             # Utilities.computeHmacSha256Signature takes text most readily.
