@@ -424,6 +424,33 @@ class Run:
     """When it may start, if it is queued; when its lease ends, if it runs."""
 
     replaces: str = ""
+    delivery_id: str = ""
+    event: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One start of a run's script. `outcome` is None while it runs."""
+
+    number: int
+    started_at: float
+    outcome: Outcome | None
+    stdout: bytes = b""
+    stderr: bytes = b""
+    """What it has printed, or has so far, as `max_output` lets it be kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which runs are asked for: the newest `most` of them, `before` a run's `seq`."""
+
+    hook: str = ""
+    state: State | None = None
+    since: float = 0.0
+    """Unix seconds: recorded then or later."""
+
+    before: int | None = None
+    most: int = 50
 
 
 class Refused(Exception):

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from hookrunner.model import (
+    Attempt,
     Claim,
     Full,
     JournalUnavailable,
     NewRun,
     Outcome,
+    Query,
     Recorded,
     Run,
     State,
@@ -120,6 +122,15 @@ class Journal(Protocol):
 
     def recorded(self, run_id: str) -> NewRun | None:
         """The delivery that made a run, to make another of it."""
+
+    def runs(self, query: Query) -> list[Run]:
+        """The runs that are asked for, newest first, without what they have printed."""
+
+    def named(self, part: str) -> list[str]:
+        """The ids, at most ten, that begin or end with this, newest first."""
+
+    def attempts(self, run_id: str) -> list[Attempt]:
+        """All attempts of a run in their order, with what they have printed."""
 
     def unfinished(self) -> list[str]:
         """The ids of all runs that are queued or running, in their order."""

@@ -20,7 +20,7 @@ from typing import Any, Protocol, TypeVar
 
 import bottle
 
-from hookrunner import pages, route
+from hookrunner import form, pages, route, telling
 from hookrunner.address import within
 from hookrunner.auth import authenticate
 from hookrunner.auth.credential import Bearer
@@ -35,6 +35,7 @@ from hookrunner.model import (
     Json,
     Networks,
     Outcome,
+    Query,
     Refused,
     Run,
     State,
@@ -53,9 +54,21 @@ LONGEST_WAIT = 25.0
 
 OWN_PAGES = {
     r"/-/health": "GET",
+    r"/-/runs": "GET",
     r"/-/runs/[^/]+": "GET",
     r"/-/runs/[^/]+/(replay|cancel)": "POST",
 }
+
+MOST_LISTED = 500
+QUERIES = {
+    "hook": re.compile(r"(?s:.*)"),
+    "state": re.compile("|".join(State)),
+    "since": re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?"),
+    "before": re.compile(r"[0-9]{1,18}"),
+    "limit": re.compile(r"[1-9][0-9]{0,8}"),
+}
+"""What a list of runs may be asked with: runs of a hook, in a state, recorded since a Unix
+time, before a `seq`, and how many at most."""
 
 RUN_ID = re.compile(r"[a-z2-7]{20}")
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f]")
@@ -160,6 +173,7 @@ class Web:
         app = bottle.Bottle()
         app.catchall = False
         app.route("/-/health", "GET", self._answering(self.health))
+        app.route("/-/runs", "GET", self._answering(self.runs))
         app.route("/-/runs/<run_id>", "GET", self._answering(self.state))
         app.route("/-/runs/<run_id>/replay", "POST", self._answering(self.replay))
         app.route("/-/runs/<run_id>/cancel", "POST", self._answering(self.cancel))
@@ -185,15 +199,39 @@ class Web:
         """That the process is there and answers."""
         return _json(200, {"status": "ok"})
 
-    def state(self, environ: Environ, run_id: str) -> Answer:
-        """How a run stands, for whoever knows its unguessable id."""
+    def runs(self, environ: Environ) -> Answer:
+        """The runs that a query asks for, newest first; for the administrator."""
+        self._need_admin(environ)
+        asked = form.query(environ.get("QUERY_STRING", ""))
         try:
-            run = self.journal.standing(run_id) if RUN_ID.fullmatch(run_id) else None
+            if part := asked.pop("id", ""):
+                named = [self.journal.standing(run_id) for run_id in self.journal.named(str(part))]
+                found = [run for run in named if run]
+            else:
+                found = self.journal.runs(read_query(asked))
         except JournalUnavailable as error:
             raise unavailable(error) from None
-        if run is None:
+        return _json(200, {"runs": [telling.row(run) for run in found]})
+
+    def state(self, environ: Environ, run_id: str) -> Answer:
+        """How a run stands, for whoever knows its unguessable id; all for the administrator."""
+        told = telling.summary
+        if environ.get("HTTP_AUTHORIZATION"):
+            self._need_admin(environ)
+            told = self._whole
+        try:
+            run = self.journal.standing(run_id) if RUN_ID.fullmatch(run_id) else None
+            if run is None:
+                raise Refused(404, "there is no such run")
+            return _json(200, told(run))
+        except JournalUnavailable as error:
+            raise unavailable(error) from None
+
+    def _whole(self, run: Run) -> dict[str, Json]:
+        new = self.journal.recorded(run.run_id)
+        if new is None:  # it was pruned at this moment
             raise Refused(404, "there is no such run")
-        return _json(200, summary(run))
+        return telling.whole(run, new, self.journal.attempts(run.run_id), self.log.mask)
 
     def replay(self, environ: Environ, run_id: str) -> Answer:
         """Do a run again, by order of the administrator."""
@@ -335,6 +373,23 @@ class _Sender:
             self._answer(self.web.fault(error))
 
 
+def read_query(asked: Mapping[str, Json]) -> Query:
+    """The query of a list of runs. Raises Refused(400) with what is wrong."""
+    for name, value in asked.items():
+        known = QUERIES.get(name)
+        if known is None:
+            raise Refused(400, f"{name[:40]!r} is none of {', '.join(['id', *QUERIES])}")
+        if not isinstance(value, str) or not known.fullmatch(value):
+            raise Refused(400, f"{name} cannot be {str(value)[:40]!r}")
+    return Query(
+        hook=asked.get("hook", ""),
+        state=State(asked["state"]) if "state" in asked else None,
+        since=float(asked.get("since", 0.0)),
+        before=int(asked["before"]) if "before" in asked else None,
+        most=min(int(asked.get("limit", 50)), MOST_LISTED),
+    )
+
+
 def read_delivery(environ: Environ, trusted: Networks) -> Delivery:
     """The request as a Delivery. Raises Refused(400) if its path is not UTF-8."""
     try:
@@ -430,8 +485,8 @@ def told(accepted: Accepted, run: Run | None) -> Answer:
     if outcome.why is Why.EXIT and mapped:
         return _ended(accepted, mapped, run, outcome)
     if outcome.why is Why.TIMEOUT:
-        return problem(Refused(504, f"the script {outcome}"), summary(run))
-    return problem(Refused(500, f"the script failed: {outcome}"), summary(run))
+        return problem(Refused(504, f"the script {outcome}"), telling.summary(run))
+    return problem(Refused(500, f"the script failed: {outcome}"), telling.summary(run))
 
 
 def _in_progress(accepted: Accepted, run: Run | None) -> Answer:
@@ -457,7 +512,7 @@ def _ended(accepted: Accepted, status: int, run: Run, outcome: Outcome) -> Answe
         return Answer(
             manners.accepted if status == 200 else status, b"", dict(hook.respond.headers)
         )
-    answer = _json(status, summary(run))
+    answer = _json(status, telling.summary(run))
     return Answer(status, answer.body, {**answer.headers, **dict(hook.respond.headers)})
 
 
@@ -474,19 +529,6 @@ def _redirect(hook: Hook) -> Answer | None:
     if hook.respond.redirect is None:
         return None
     return Answer(303, b"", {"Location": hook.respond.redirect, **dict(hook.respond.headers)})
-
-
-def summary(run: Run) -> dict[str, Json]:
-    """What anybody who knows a run's id may know of it: no payload and no output."""
-    said: dict[str, Json] = {"run": run.run_id, "state": run.state, "attempt": run.attempt}
-    if run.outcome is not None and run.state in ENDED:
-        said |= {
-            "exit_code": run.outcome.exit_code,
-            "signal": run.outcome.signal,
-            "why": run.outcome.why,
-            "seconds": round(run.outcome.seconds, 3),
-        }
-    return said
 
 
 def problem(refused: Refused, more: Mapping[str, Json] | None = None) -> Answer:

@@ -26,7 +26,7 @@ from hookrunner.intake import Intake
 from hookrunner.journal.sqlite import SqliteJournal
 from hookrunner.log import Log
 from hookrunner.loop import Loop
-from hookrunner.model import Json, Misfit, Outcome, Run, State, Wanted, Why
+from hookrunner.model import Json, Misfit, Outcome, Query, Run, State, Wanted, Why
 from hookrunner.serving import Server, listen
 from hookrunner.web import MOST_WAITERS, Web
 from tests.serving import SECONDS, Project, Response, wait_until
@@ -114,7 +114,7 @@ class House:
         return claim.run_id
 
     def runs(self, path: str) -> int:
-        return len(self.journal._fetch_all("SELECT id FROM run WHERE hook = ?", path))
+        return len(self.journal.runs(Query(path, most=10_000)))
 
     def close(self) -> list[str]:
         """End it; what it has logged."""

@@ -25,6 +25,7 @@ from hookrunner.model import (
     JournalUnavailable,
     NewRun,
     Outcome,
+    Query,
     Rate,
     Recorded,
     Run,
@@ -2296,3 +2297,76 @@ def test_whoever_records_while_it_closes_has_a_kept_run_or_is_refused(store: Sto
     again = store.open()
     assert len(ids) >= 20
     assert sorted(again.unfinished()) == sorted(ids)  # and nobody who was refused has one
+
+
+# --- what can be asked
+
+
+def ids(runs: Sequence[Run]) -> list[str]:
+    return [run.run_id for run in runs]
+
+
+def test_runs_are_listed_newest_first_and_without_what_they_printed(journal: Journal) -> None:
+    first, second = made(journal), made(journal, replace(DEPLOY, delivery_id="d", event="push"))
+    journal.settle(claimed(journal), DONE)
+    runs = journal.runs(Query())
+
+    assert ids(runs) == [second, first]
+    assert (runs[0].delivery_id, runs[0].event, runs[0].outcome) == ("d", "push", None)
+    assert runs[1].state is State.SUCCEEDED
+    assert runs[1].outcome == replace(DONE, stdout=b"", stderr=b"")
+
+
+def test_a_list_is_of_a_hook_or_of_a_state_or_from_a_time_on(journal: Journal) -> None:
+    hello, deploy = made(journal), made(journal, DEPLOY)
+    journal.settle(claimed(journal, {"/deploy": PLAIN}), FAILED)
+    at = known(journal, deploy).recorded_at
+
+    assert ids(journal.runs(Query(hook="/hello"))) == [hello]
+    assert ids(journal.runs(Query(state=State.FAILED))) == [deploy]
+    assert ids(journal.runs(Query(hook="/hello", state=State.FAILED))) == []
+    assert ids(journal.runs(Query(since=at))) in ([deploy], [deploy, hello])
+    assert ids(journal.runs(Query(since=at + FOR_EVER))) == []
+    assert ids(journal.runs(Query(hook="' OR 1 = 1 --"))) == []
+
+
+def test_a_long_list_is_read_in_parts(journal: Journal) -> None:
+    all_of_them = [made(journal) for _ in range(7)]
+    seen: list[str] = []
+    before = None
+    while runs := journal.runs(Query(before=before, most=3)):
+        assert len(runs) <= 3
+        seen += ids(runs)
+        before = runs[-1].seq
+    assert seen == all_of_them[::-1]
+
+
+def test_a_run_is_found_by_how_its_id_begins_or_ends(journal: Journal) -> None:
+    run_id = made(journal)
+    made(journal)
+    assert journal.named(run_id) == journal.named(run_id[:12]) == [run_id]
+    assert journal.named(run_id[-12:]) == journal.named(run_id[-12:].upper()) == [run_id]
+    for nothing in ("", "%", "_" * 20, "é", run_id[1:-1], run_id + "a", "'"):
+        assert journal.named(nothing) == []
+
+
+def test_of_many_that_begin_alike_ten_are_named(journal: Journal) -> None:
+    many = [made(journal) for _ in range(400)]
+    letter = max("abcdefghijklmnopqrstuvwxyz234567", key=lambda s: sum(i[0] == s for i in many))
+    assert len(journal.named(letter)) == 10
+
+
+def test_every_attempt_of_a_run_is_kept_with_what_it_printed(journal: Journal) -> None:
+    run_id = made(journal)
+    journal.settle(claimed(journal), FAILED, again_in=0)
+    claim = claimed(journal)
+    journal.append(claim, b"so far", b"!")
+    first, second = journal.attempts(run_id)
+
+    assert (first.number, first.outcome, first.stderr) == (1, FAILED, b"alas\n")
+    assert (second.number, second.outcome) == (2, None)
+    assert (second.stdout, second.stderr) == (b"so far", b"!")
+    assert 0 <= second.started_at - first.started_at < FOR_EVER
+    journal.settle(claim, DONE)
+    assert journal.attempts(run_id)[1].outcome == DONE
+    assert journal.attempts("a" * 20) == []

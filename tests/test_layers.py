@@ -42,11 +42,11 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("imports",),
     ("envfile", "files", "respond", "terms"),
     ("config",),
-    ("pages",),
+    ("pages", "telling"),
     ("launch.child",),
     ("launch.output", "launch.kin"),
     ("launch.nursery",),
-    ("journal.writer",),
+    ("journal.writer", "journal.reading"),
     ENGINES,  # and all that is in them, but for the row above
     ("intake", "worker"),
     ("web",),

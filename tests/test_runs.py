@@ -7,10 +7,11 @@ import http.client
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -712,3 +713,118 @@ def test_what_is_queued_at_a_stop_runs_after_the_next_start(project: Project) ->
         for run in runs:
             assert server.wait_until_over(run)["state"] == "succeeded"
     assert len(project.lines("begun")) == 4
+
+
+# --- what the administrator may ask
+
+LISTED = """
+/a:
+  script: a.sh
+  auth: {token: {header: X-Token, value: $WORD}}
+  retry: {attempts: 2, delay: 1h}
+/b: {script: b.sh, auth: none}
+"""
+
+
+@pytest.fixture(scope="module")
+def listed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, str, str]]:
+    project = Project(tmp_path_factory.mktemp("listed")).hooks(LISTED)
+    project.script("a.sh", 'cat; echo "my $WORD2" >&2; exit 3\n').script("b.sh", "cat\n")
+    with project.serve(ADMIN_TOKEN=TOKEN, WORD="s3cret-word", WORD2="s3cret-word") as server:
+        headers = {"Content-Type": "application/json", "X-Token": "s3cret-word"}
+        a = server.request("POST", "/a?q=1", '{"a": "é"}'.encode(), headers)
+        b = server.request("POST", "/b", b'{"b": "\xff"}', {"Content-Type": "text/plain"})
+        assert (a.status, b.status) == (202, 400)
+        b = server.post_json("/b", [1])
+        yield server, a.headers["Hook-Run"], b.headers["Hook-Run"]
+
+
+def test_runs_are_listed_for_the_administrator(listed: tuple[Server, str, str]) -> None:
+    server, a, b = listed
+    answer = server.request("GET", "/-/runs", headers=ADMIN)
+    assert answer.status == 200
+    assert [run["run"] for run in answer.json["runs"]] == [b, a]
+    newest, oldest = answer.json["runs"]
+    assert (newest["hook"], newest["state"], newest["attempt"]) == ("/b", "succeeded", 1)
+    assert newest["outcome"] == {
+        "state": "succeeded", "why": None, "exit_code": 0, "signal": None, "detail": "exit 0",
+        "seconds": newest["outcome"]["seconds"],
+    }  # fmt: skip
+    assert (oldest["state"], oldest["outcome"]["detail"]) == ("queued", "exit 3")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", oldest["due"])
+
+
+@pytest.mark.parametrize(
+    ("query", "which"),
+    [
+        ("hook=/a", "a"),
+        ("state=succeeded", "b"),
+        ("state=failed", ""),
+        ("limit=1", "b"),
+        ("since=0", "ba"),
+        ("since=99999999999", ""),
+        ("before=2", "a"),
+    ],
+)
+def test_a_list_is_of_what_is_asked_for(
+    listed: tuple[Server, str, str], query: str, which: str
+) -> None:
+    server, a, b = listed
+    answer = server.request("GET", f"/-/runs?{query}", headers=ADMIN)
+    assert [run["run"] for run in answer.json["runs"]] == [{"a": a, "b": b}[one] for one in which]
+
+
+def test_a_run_is_found_by_a_part_of_its_id(listed: tuple[Server, str, str]) -> None:
+    server, a, _ = listed
+    for part in (a, a[:10], a[-10:]):
+        answer = server.request("GET", f"/-/runs?id={part}", headers=ADMIN)
+        assert [run["run"] for run in answer.json["runs"]] == [a]
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("state=done", "state cannot be 'done'"),
+        ("limit=0", "limit cannot be '0'"),
+        ("limit=x", "limit cannot be 'x'"),
+        ("since=yesterday", "since cannot be 'yesterday'"),
+        ("before=-1", "before cannot be '-1'"),
+        ("before=" + "9" * 19, f"before cannot be '{'9' * 19}'"),
+        ("hok=/a", "'hok' is none of id, hook, state, since, before, limit"),
+        ("state=failed&state=queued", "state cannot be \"['failed', 'queued']\""),
+    ],
+)
+def test_a_list_that_cannot_be_asked_for_is_refused_with_why(
+    listed: tuple[Server, str, str], query: str, told: str
+) -> None:
+    server, _, _ = listed
+    answer = server.request("GET", f"/-/runs?{query}", headers=ADMIN)
+    assert (answer.status, answer.json["detail"]) == (400, told)
+
+
+def test_all_of_a_run_is_for_the_administrator_alone(listed: tuple[Server, str, str]) -> None:
+    server, a, _ = listed
+    answer = server.request("GET", f"/-/runs/{a}", headers=ADMIN)
+    whole = answer.json
+    assert whole["request"]["body"] == {"text": '{"a": "é"}'}
+    assert (whole["request"]["method"], whole["request"]["query"]) == ("POST", "q=1")
+    [attempt] = whole["attempts"]
+    assert (attempt["number"], attempt["outcome"]["detail"]) == (1, "exit 3")
+    assert attempt["stdout"] == '{"a": "é"}'
+    # A config var that the hook uses as a secret, whoever prints it.
+    assert attempt["stderr"] == "my ****\n"
+    assert "s3cret" not in answer.text
+
+    assert set(server.state(a)) == {"run", "state", "attempt"}
+    wrong = server.request("GET", f"/-/runs/{a}", headers={"Authorization": "Bearer x"})
+    assert wrong.status == 401
+    assert server.get("/-/runs").status == 401
+    gone = server.request("GET", f"/-/runs/{'a' * 20}", headers=ADMIN)
+    assert gone.status == 404
+
+
+def test_a_list_needs_the_administrator_s_token_to_be_set(project: Project) -> None:
+    project.hooks("/a: {script: a.sh, auth: none}\n").script("a.sh", "true\n")
+    with project.serve() as server:
+        answer = server.request("GET", "/-/runs", headers=ADMIN)
+        assert (answer.status, answer.json["detail"]) == (403, "this needs ADMIN_TOKEN to be set")

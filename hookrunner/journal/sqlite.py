@@ -29,14 +29,17 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from hookrunner.journal.reading import Reader, new_run
 from hookrunner.journal.writer import Job, Look, Writer
 from hookrunner.model import (
     ENDED,
+    Attempt,
     Claim,
     Full,
     JournalUnavailable,
     NewRun,
     Outcome,
+    Query,
     Recorded,
     Run,
     State,
@@ -201,7 +204,6 @@ SELECT min(coalesce((SELECT min(due) FROM waiting, run
 LAPSED = (
     "SELECT seq, id, hook, attempt, interruptions FROM run WHERE state = 'running' AND due <= ?"
 )
-UNTOLD = "SELECT id FROM run WHERE untold ORDER BY seq"
 TOLD = "UPDATE run SET untold = 0 WHERE id = ? AND untold"
 LIVE_HOOKS = "SELECT DISTINCT hook FROM run WHERE state IN ('queued', 'running')"
 OVERDUE_OF = """
@@ -223,25 +225,6 @@ WITH RECURSIVE ended (name) AS (
     FROM ended WHERE name IS NOT NULL
 )
 SELECT name FROM ended WHERE name IS NOT NULL
-"""
-
-RUN = """
-SELECT r.id, r.seq, r.hook, r.state, r.attempt, r.recorded_at, r.ended_at, r.due, r.replaces,
-       a.state, a.why, a.exit_code, a.signal, a.detail, {output}, a.seconds
-FROM run r
-LEFT JOIN attempt a ON a.run = r.seq AND a.number =
-    (SELECT max(number) FROM attempt WHERE run = r.seq AND state <> 'running')
-WHERE r.id = ?
-"""
-READ = RUN.format(output="a.stdout, a.stderr")
-READ_STANDING = RUN.format(output="x'', x''")
-READ_NEW = """
-SELECT hook, method, path, params, query, headers, content_type, body, remote_addr,
-       delivery_id, event, replaces
-FROM run WHERE id = ?
-"""
-UNFINISHED = """
-SELECT id FROM run INDEXED BY run_live WHERE state IN ('queued', 'running') ORDER BY seq
 """
 
 INFINITY = float("inf")
@@ -285,8 +268,8 @@ class SqliteJournal:
                 else "if the file is damaged, move it away and start again"
             )
             raise Trouble(f"the journal {self.path} cannot be opened: {error}; {mend}") from None
-        self._write, self._read = opened
-        self._reading = threading.Lock()
+        self._write = opened[0]
+        self._reader = Reader(opened[1])
         self._closed = False
         self._none_queued = False
         """That no run is queued, as far as the writer's thread knows; False if it does not."""
@@ -454,6 +437,8 @@ class SqliteJournal:
                 outcome,
                 due,
                 claim.new.replaces,
+                claim.new.delivery_id,
+                claim.new.event,
             )
         else:  # it was cancelled, and had a place until its script was dead
             self._writer.afterwards(self._writer.stir)
@@ -482,19 +467,25 @@ class SqliteJournal:
         return self._writer.do(work)
 
     def run(self, run_id: str) -> Run | None:
-        row = self._fetch(READ, run_id)
-        return _run(row) if row else None
+        return self._reader.run(run_id)
 
     def standing(self, run_id: str) -> Run | None:
-        row = self._fetch(READ_STANDING, run_id)
-        return _run(row) if row else None
+        return self._reader.standing(run_id)
 
     def recorded(self, run_id: str) -> NewRun | None:
-        row = self._fetch(READ_NEW, run_id)
-        return _new_run(row) if row else None
+        return self._reader.recorded(run_id)
 
     def unfinished(self) -> list[str]:
-        return [run_id for (run_id,) in self._fetch_all(UNFINISHED)]
+        return self._reader.unfinished()
+
+    def runs(self, query: Query) -> list[Run]:
+        return self._reader.runs(query)
+
+    def named(self, part: str) -> list[str]:
+        return self._reader.named(part)
+
+    def attempts(self, run_id: str) -> list[Attempt]:
+        return self._reader.attempts(run_id)
 
     def recover(self, hooks: Mapping[str, Terms]) -> tuple[int, list[str]]:
         def work(db: sqlite3.Connection) -> tuple[int, list[str]]:
@@ -507,7 +498,7 @@ class SqliteJournal:
         return self._writer.do(work)
 
     def untold(self) -> list[str]:
-        return [run_id for (run_id,) in self._fetch_all(UNTOLD)]
+        return self._reader.untold()
 
     def tell(self, run_id: str, then: NewRun | None) -> str:
         def work(db: sqlite3.Connection) -> str:
@@ -577,19 +568,8 @@ class SqliteJournal:
             return
         self._closed = True
         self._writer.close()
-        with self._reading:
-            self._read.close()
+        self._reader.close()
         os.close(self.lock)
-
-    def _fetch(self, query: str, run_id: str) -> tuple[Any, ...] | None:
-        return next(iter(self._fetch_all(query, run_id)), None)
-
-    def _fetch_all(self, query: str, *given: str | float) -> list[tuple[Any, ...]]:
-        try:
-            with self._reading:
-                return self._read.execute(query, given).fetchall()
-        except (sqlite3.Error, UnicodeError) as error:
-            raise JournalUnavailable(str(error)) from None
 
     def _tell_afterwards(self, *run_ids: str) -> None:
         self._writer.afterwards(lambda: self._tell_watchers_of(*run_ids))
@@ -860,27 +840,9 @@ def _new_row(new: NewRun) -> tuple[object, ...]:
     )
 
 
-def _new_run(row: tuple[Any, ...]) -> NewRun:
-    hook, method, path, params, query, headers, kind, body, address, delivery, event, was = row
-    return NewRun(
-        hook=hook,
-        method=method,
-        path=path,
-        params=json.loads(params),
-        query=query,
-        headers=json.loads(headers),
-        content_type=kind,
-        body=body,
-        remote_addr=address,
-        delivery_id=delivery,
-        event=event,
-        replaces=was,
-    )
-
-
 def _claim(row: tuple[Any, ...], asked_at: float) -> Claim:
     run_id, seq, attempt, *delivery, failures, interruptions = row
-    new = _new_run(tuple(delivery))
+    new = new_run(tuple(delivery))
     return Claim(run_id, seq, attempt, new, failures, interruptions, asked_at)
 
 
@@ -896,24 +858,4 @@ def _attempt_row(claim: Claim, outcome: Outcome) -> tuple[object, ...]:
         outcome.stderr,
         claim.seq,
         claim.attempt,
-    )
-
-
-def _run(row: tuple[Any, ...]) -> Run:
-    run_id, seq, hook, state, attempt, recorded_at, ended_at, due, replaces, *last = row
-    ended_as, why, exit_code, signal, detail, stdout, stderr, seconds = last
-    outcome = None
-    if ended_as is not None:
-        outcome = Outcome(
-            state=State(ended_as),
-            why=Why(why) if why else None,
-            exit_code=exit_code,
-            signal=signal,
-            detail=detail,
-            stdout=stdout,
-            stderr=stderr,
-            seconds=seconds,
-        )
-    return Run(
-        run_id, seq, hook, State(state), attempt, recorded_at, ended_at, outcome, due, replaces
     )

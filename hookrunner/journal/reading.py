@@ -1,0 +1,205 @@
+"""What reads the journal's file: runs, their deliveries, their attempts.
+
+On a connection of its own, which never waits for the writer (WAL). The command line reads
+a running server's journal so, too.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Any
+
+from hookrunner.model import (
+    Attempt,
+    JournalUnavailable,
+    NewRun,
+    Outcome,
+    Query,
+    Run,
+    State,
+    Trouble,
+    Why,
+)
+
+MOST_NAMED = 10
+
+RUN = """
+SELECT r.id, r.seq, r.hook, r.state, r.attempt, r.recorded_at, r.ended_at, r.due, r.replaces,
+       r.delivery_id, r.event,
+       a.state, a.why, a.exit_code, a.signal, a.detail, {output}, a.seconds
+FROM run r
+LEFT JOIN attempt a ON a.run = r.seq AND a.number =
+    (SELECT max(number) FROM attempt WHERE run = r.seq AND state <> 'running')
+{where}
+"""
+READ = RUN.format(output="a.stdout, a.stderr", where="WHERE r.id = ?")
+READ_STANDING = RUN.format(output="x'', x''", where="WHERE r.id = ?")
+LIST = RUN.format(
+    output="x'', x''",
+    where="""
+WHERE (:hook = '' OR r.hook = :hook) AND (:state = '' OR r.state = :state)
+  AND r.recorded_at >= :since AND r.seq < :before
+ORDER BY r.seq DESC LIMIT :most
+""",
+)
+NAMED = "SELECT id FROM run WHERE id LIKE ? OR id LIKE ? ORDER BY seq DESC LIMIT ?"
+READ_NEW = """
+SELECT hook, method, path, params, query, headers, content_type, body, remote_addr,
+       delivery_id, event, replaces
+FROM run WHERE id = ?
+"""
+ATTEMPTS = """
+SELECT number, started_at, a.state, why, exit_code, signal, detail, stdout, stderr, seconds
+FROM attempt a JOIN run r ON r.seq = a.run WHERE r.id = ? ORDER BY number
+"""
+UNFINISHED = """
+SELECT id FROM run INDEXED BY run_live WHERE state IN ('queued', 'running') ORDER BY seq
+"""
+UNTOLD = "SELECT id FROM run WHERE untold ORDER BY seq"
+
+
+class Reader:
+    """Reads; see `seams.Journal` for what each method promises. Any thread may ask."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._lock = threading.Lock()
+
+    def run(self, run_id: str) -> Run | None:
+        row = self._fetch(READ, run_id)
+        return _run(row) if row else None
+
+    def standing(self, run_id: str) -> Run | None:
+        row = self._fetch(READ_STANDING, run_id)
+        return _run(row) if row else None
+
+    def runs(self, query: Query) -> list[Run]:
+        given = {
+            "hook": query.hook,
+            "state": query.state or "",
+            "since": query.since,
+            "before": query.before if query.before is not None else 2**62,
+            "most": query.most,
+        }
+        return [_run(row) for row in self._fetch_all(LIST, given)]
+
+    def named(self, part: str) -> list[str]:
+        if not part or not part.isascii() or not part.isalnum():
+            return []
+        found = self._fetch_all(NAMED, (f"{part.lower()}%", f"%{part.lower()}", MOST_NAMED))
+        return [run_id for (run_id,) in found]
+
+    def attempts(self, run_id: str) -> list[Attempt]:
+        return [_attempt(row) for row in self._fetch_all(ATTEMPTS, (run_id,))]
+
+    def recorded(self, run_id: str) -> NewRun | None:
+        row = self._fetch(READ_NEW, run_id)
+        return new_run(row) if row else None
+
+    def unfinished(self) -> list[str]:
+        return [run_id for (run_id,) in self._fetch_all(UNFINISHED)]
+
+    def untold(self) -> list[str]:
+        return [run_id for (run_id,) in self._fetch_all(UNTOLD)]
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    def _fetch(self, query: str, run_id: str) -> tuple[Any, ...] | None:
+        return next(iter(self._fetch_all(query, (run_id,))), None)
+
+    def _fetch_all(self, query: str, given: Any = ()) -> list[tuple[Any, ...]]:
+        try:
+            with self._lock:
+                return self._db.execute(query, given).fetchall()
+        except (sqlite3.Error, UnicodeError) as error:
+            raise JournalUnavailable(str(error)) from None
+
+
+def open_reader(folder: Path) -> Reader:
+    """The journal of a folder, to be read only, whoever else works with it.
+
+    Raises Trouble if there is none, or it cannot be read.
+    """
+    path = folder / "runs.sqlite"
+    if not path.exists():
+        raise Trouble(f"there is no journal in {folder}; start the server, or name another --data")
+    try:
+        db = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False, timeout=10
+        )
+        db.execute("SELECT id FROM run LIMIT 1").fetchone()
+    except sqlite3.Error as error:
+        raise Trouble(f"the journal {path} cannot be read: {error}") from None
+    return Reader(db)
+
+
+def new_run(row: tuple[Any, ...]) -> NewRun:
+    """The delivery of a row: its columns in the order of READ_NEW."""
+    hook, method, path, params, query, headers, kind, body, address, delivery, event, was = row
+    return NewRun(
+        hook=hook,
+        method=method,
+        path=path,
+        params=json.loads(params),
+        query=query,
+        headers=json.loads(headers),
+        content_type=kind,
+        body=body,
+        remote_addr=address,
+        delivery_id=delivery,
+        event=event,
+        replaces=was,
+    )
+
+
+def _run(row: tuple[Any, ...]) -> Run:
+    run_id, seq, hook, state, attempt, recorded_at, ended_at, due, replaces, *rest = row
+    delivery_id, event, ended_as, *last = rest
+    return Run(
+        run_id,
+        seq,
+        hook,
+        State(state),
+        attempt,
+        recorded_at,
+        ended_at,
+        None if ended_as is None else _outcome(ended_as, *last),
+        due,
+        replaces,
+        delivery_id,
+        event,
+    )
+
+
+def _attempt(row: tuple[Any, ...]) -> Attempt:
+    number, started_at, state, *last = row
+    stdout, stderr = last[4:6]
+    outcome = None if state == State.RUNNING else _outcome(state, *last)
+    return Attempt(number, started_at, outcome, stdout, stderr)
+
+
+def _outcome(
+    state: str,
+    why: str | None,
+    exit_code: int | None,
+    signal: int | None,
+    detail: str,
+    stdout: bytes,
+    stderr: bytes,
+    seconds: float,
+) -> Outcome:
+    return Outcome(
+        state=State(state),
+        why=Why(why) if why else None,
+        exit_code=exit_code,
+        signal=signal,
+        detail=detail,
+        stdout=stdout,
+        stderr=stderr,
+        seconds=seconds,
+    )
