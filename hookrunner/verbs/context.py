@@ -1,0 +1,76 @@
+"""Where a verb works: which hooks.yaml, which journal, which config vars."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hookrunner import envfile, units
+from hookrunner.config import Config, load
+from hookrunner.model import Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A project as the command line and the environment name it.
+
+    `environ` has what the .env beside hooks.yaml adds; `given` has not.
+    """
+
+    config: Path
+    data: Path
+    environ: Mapping[str, str] = field(repr=False)
+    given: Mapping[str, str] = field(repr=False)
+
+    @property
+    def root(self) -> Path:
+        """The project's folder."""
+        return self.config.absolute().parent
+
+    @property
+    def on_dyno(self) -> bool:
+        return "DYNO" in self.environ
+
+    def load(self) -> Config:
+        """What hooks.yaml says. Raises BadConfig."""
+        return load(self.config, self.given)
+
+
+def context(arguments: argparse.Namespace, given: Mapping[str, str]) -> Context:
+    """The project that a command line means."""
+    config = Path(arguments.config or given.get("HOOKS") or "hooks.yaml")
+    # What is wrong with .env is told with hooks.yaml.
+    environ = {**envfile.read(config.absolute().parent / ".env", []), **given}
+    data = arguments.data or environ.get("DATA_DIR") or config.parent / "var"
+    return Context(config, Path(data).absolute(), environ, given)
+
+
+def number(
+    flag: str | None, environ: Mapping[str, str], name: str, default: int, least: int, most: int
+) -> int:
+    """A whole number from a flag or a variable. Raises Trouble."""
+    given = flag or environ.get(name) or str(default)
+    if not re.fullmatch(r"[0-9]{1,9}", given) or not least <= int(given) <= most:
+        where = f"--{name.lower()}" if flag else name
+        raise Trouble(f"{where} must be a whole number from {least} to {most}, not {brief(given)}")
+    return int(given)
+
+
+def seconds(text: str, where: str, least: float, most: float) -> float:
+    """A time such as 26s, or 26. Raises Trouble."""
+    try:
+        found = units.duration(text if text[-1:].isalpha() else f"{text}s")
+    except ValueError:
+        raise Trouble(f"{where} must be a time such as 26s, not {brief(text)}") from None
+    if not least <= found <= most:
+        within = f"from {units.show_duration(least)} to {units.show_duration(most)}"
+        raise Trouble(f"{where} must be {within}, not {brief(text)}")
+    return found
+
+
+def brief(given: str) -> str:
+    """What somebody has written, quoted, and not too long."""
+    return repr(given) if len(given) <= 60 else f"{given[:60]!r}…"
