@@ -12,8 +12,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,9 @@ from hookrunner.worker import Workers, known, standing_ready
 LOOK_EVERY = 1.0
 """Seconds between two looks at the files, with --reload."""
 
+
+ADDRESS = "address"
+"""The file of the journal's folder that says where the server is."""
 
 FIRST_MOMENTS = 0.2
 """Seconds after the start before Python scripts are made ready to start warm."""
@@ -138,7 +141,23 @@ class _Program:
             target=self._hear_signals, args=(_signals(),), name="signals", daemon=True
         ).start()
         threading.Thread(target=self._reload_when_asked, name="reload", daemon=True).start()
-        self._say_hello(recovered, lost)
+        with self._address():
+            self._say_hello(recovered, lost)
+            self._serve(stopper)
+        self.log.info("stopped")
+
+    @contextmanager
+    def _address(self) -> Iterator[None]:
+        """Have the server's address where the command line finds it, as long as it serves."""
+        place = self.settings.data / ADDRESS
+        place.write_text(f"{self.server.near}\n")
+        try:
+            yield
+        finally:
+            place.unlink(missing_ok=True)
+
+    def _serve(self, stopper: threading.Thread) -> None:
+        """Take deliveries and carry out runs until a signal; then let go of everything."""
         threading.Thread(target=self._make_ready, name="ready", daemon=True).start()
         gc.freeze()
         gc.enable()
@@ -150,12 +169,10 @@ class _Program:
         self.launcher.close()
         self.loop.close()
         self.journal.close()
-        self.log.info("stopped")
 
     def _say_hello(self, recovered: int, lost: Sequence[str]) -> None:
-        on = sum(not hook.missing for hook in self.config.hooks.values())
         self.log.info(
-            f"hookrunner {VERSION} listens on {self.server.address} with {_count(on, 'hook')}"
+            f"hookrunner {VERSION} listens on {self.server.address} with {_hooks(self.config)}"
         )
         if self.settings.on_dyno:
             self.log.warning(
@@ -221,8 +238,7 @@ class _Program:
             lost = []
         self.launcher.stand_ready(standing_ready(config))
         self.journal.wake_workers()
-        on = sum(not hook.missing for hook in config.hooks.values())
-        self.log.info(f"hooks.yaml was reloaded: {_count(on, 'hook')}")
+        self.log.info(f"hooks.yaml was reloaded: {_hooks(config)}")
         self._warn(lost)
 
     def _warn(self, lost: Sequence[str]) -> None:
@@ -322,6 +338,13 @@ def watched(path: Path) -> list[tuple[str, int, int, int]]:
 def _lines(ids: Sequence[str]) -> list[str]:
     """Ids of runs, as many in a line as the log takes."""
     return [" ".join(ids[first : first + 100]) for first in range(0, len(ids), 100)]
+
+
+def _hooks(config: Config) -> str:
+    """How many hooks there are, and are not."""
+    off = sum(bool(hook.missing) for hook in config.hooks.values())
+    on = _count(len(config.hooks) - off, "hook")
+    return f"{on}, and {off} switched off" if off else on
 
 
 def _count(number: int, noun: str, several: str = "") -> str:

@@ -27,8 +27,9 @@ VERBS: Mapping[str, str] = {
 """The verbs, each a module of `hookrunner.verbs`, which is imported when it is asked for."""
 
 SETTINGS = """each setting can also be an environment variable: HOOKS (--config), DATA_DIR (--data),
-HOST, PORT, THREADS, SLOTS, GRACE; LOG_FORMAT=text|logfmt|json; FORWARDED_ALLOW lists trusted
-proxies. A flag wins over the environment."""
+HOST, PORT, THREADS, SLOTS, GRACE, LEASE; LOG_FORMAT=text|logfmt|json; FORWARDED_ALLOW lists
+trusted proxies; ADMIN_TOKEN lets runs be listed, replayed and cancelled. A flag wins over the
+environment."""
 
 TAKES_VALUE = frozenset(
     {"--config", "--data", "--host", "--port", "--threads", "--slots", "--grace", "--lease"}
@@ -71,10 +72,9 @@ def _split(argv: Sequence[str]) -> tuple[str, list[str]]:
         place += 2 if argv[place] in TAKES_VALUE else 1
     if place >= len(argv):
         return SERVE, list(argv)
-    verb = argv[place]
-    if verb in VERBS:
-        return verb, [*argv[:place], *argv[place + 1 :]]
-    _refuse(argv, place)
+    if argv[place] not in VERBS:
+        _refuse(argv, place)
+    return argv[place], [*argv[:place], *argv[place + 1 :]]
 
 
 def _refuse(argv: Sequence[str], place: int) -> NoReturn:

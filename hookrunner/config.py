@@ -65,6 +65,9 @@ class Config:
     shown_by: Mapping[str, str]
     """For secrets that their sender makes: the name of its scheme."""
 
+    unusable: Mapping[str, str]
+    """Secrets that are set to what cannot be one, and what is wrong with them."""
+
     root: Path
     """The project's folder: `scripts/` and `schemas/` are in it, and scripts run in it."""
 
@@ -89,6 +92,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         secret_names=secret_names,
         secrets=tuple(sorted(values - {""})),
         shown_by=source.shown_by,
+        unusable=source.unusable,
         root=root,
         asking=frozenset(
             path for path, hook in hooks.items() if any(s.asks_others for s in hook.auth)
@@ -108,8 +112,8 @@ def switched_off(config: Config, *, on_dyno: bool) -> list[str]:
                 f"heroku config:set {name}={value}" if on_dyno else f'echo "{name}={value}" >> .env'
             )
             where = f" (what to put there: python runner.py senders {sender})" if sender else ""
-            told = f"{name} is not set; set it: {command}{where}"
-            lines.append(f"{hook.path} is switched off: {told}")
+            told = config.unusable.get(name) or f"is not set; set it: {command}"
+            lines.append(f"{hook.path} is switched off: {name} {told}{where}")
     return lines
 
 
@@ -270,14 +274,28 @@ class _HookReader:
                 "such as {github: $GITHUB_SECRET}, or auth: none for everybody"
             )
             return ()
-        return read_auth(found) or ()
+        problems = len(found.source.problems)
+        schemes = read_auth(found)
+        if schemes is None and len(found.source.problems) == problems and not found.source.missing:
+            found.complain("auth cannot be read")  # never be taken for none without a word
+        self._refuse_named_path(schemes or ())
+        return schemes or ()
+
+    def _refuse_named_path(self, auth: tuple[Scheme, ...]) -> None:
+        names = [scheme.name for scheme in auth if scheme.signs_address]
+        if names and self.params:
+            self.key.complain(
+                f"{self.key.title}: {names[0]} signs path and fields as one text, so that a part "
+                "of a field could pass for a name in the path; take a path without <names>"
+            )
 
     def _refuse_unsigned_get(self, methods: tuple[str, ...], auth: tuple[Scheme, ...]) -> None:
         signing = [scheme.name for scheme in auth if scheme.signs_body]
         if "GET" in methods and signing:
+            mend = "take GET out of methods" if len(methods) > 1 else "write methods: [POST]"
             self.key.complain(
                 f"{self.key.title}: a GET's payload is its query, which {signing[0]} "
-                "does not sign; take GET out of methods"
+                f"does not sign; {mend}"
             )
 
     def _startable(self, value: Value) -> Path:

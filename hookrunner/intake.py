@@ -20,7 +20,7 @@ from difflib import get_close_matches
 from urllib.parse import parse_qsl, urlencode
 
 from hookrunner import form, payload, pointer, route, template, units
-from hookrunner.auth import authenticate
+from hookrunner.auth import authenticate, comes_from
 from hookrunner.config import Config
 from hookrunner.log import Log
 from hookrunner.model import (
@@ -183,7 +183,10 @@ class Intake:
         if hook.missing:
             names = ", ".join(hook.missing)
             raise Refused(
-                503, "this hook is switched off", f"switched off: {names} not set", headers=LATER
+                503,
+                "this hook is switched off",
+                f"switched off: {names} not set, or not usable",
+                headers=LATER,
             )
         if len(delivery.body) > hook.max_body:
             raise Refused(413, f"the body is larger than {units.show_size(hook.max_body)}")
@@ -250,7 +253,7 @@ def greet_stranger(hook: Hook, delivery: Delivery) -> Greeting | None:
     if hook.missing:
         return None
     for scheme in hook.auth:
-        if greeting := scheme.greet_stranger(delivery):
+        if comes_from(scheme, delivery) and (greeting := scheme.greet_stranger(delivery)):
             return greeting
     return None
 
@@ -338,8 +341,9 @@ def new_run(
         delivery_id=verified.delivery_id,
         event=verified.event,
         dedupe_key=dedupe_key(hook, delivery, verified, value),
-        # However short the hook's own, a replay that would be believed must not run again.
-        dedupe_for=max(hook.dedupe.seconds, verified.fresh_for) if hook.dedupe.seconds else 0.0,
+        dedupe_for=hook.dedupe.seconds,
+        seal=verified.seal,
+        sealed_for=verified.fresh_for,
     )
 
 
@@ -355,7 +359,7 @@ def dedupe_key(hook: Hook, delivery: Delivery, verified: Verified, value: Json) 
     elif hook.dedupe.payload is not None:
         told = pointer.as_text(pointer.at(value, hook.dedupe.payload))
     else:
-        told = verified.delivery_id or verified.seal
+        told = verified.delivery_id
     return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest() if told else ""
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+import re
 
 from hookrunner.model import Json, Refused
 
 DEEPEST = 64
+STRINGS = re.compile(rb'"[^"\\\\]*(?:\\\\.[^"\\\\]*)*"', re.DOTALL)
+NO_BRACKETS = bytes(each for each in range(256) if each not in b"[]{}")
+AS_SQUARE = bytes.maketrans(b"{}", b"[]")
 LONGEST_SAFE = 300
 """Digits of an integer that surely is within a double (which ends at 309 of them)."""
 
@@ -27,6 +30,8 @@ def read(body: bytes) -> Json:
         raise Refused(400, "the body begins with a byte order mark; send JSON without one")
     if not text.strip():
         raise Refused(400, "the body is empty; send a JSON value")
+    if _deeper_than(body, DEEPEST):
+        raise Refused(400, f"the body is nested more than {DEEPEST} deep")
     try:
         value = json.loads(
             text,
@@ -47,8 +52,6 @@ def read(body: bytes) -> Json:
         raise Refused(400, f"the body is nested more than {DEEPEST} deep") from None
     except ValueError:
         raise Refused(400, "the body holds a number of too many digits") from None
-    if text.count("[") + text.count("{") > DEEPEST and _deeper_than(value, DEEPEST):
-        raise Refused(400, f"the body is nested more than {DEEPEST} deep")
     return value
 
 
@@ -83,16 +86,17 @@ def _finite(text: str) -> float:
     return number
 
 
-def _deeper_than(value: Json, limit: int) -> bool:
-    level: list[Json] = [value]
+def _deeper_than(body: bytes, limit: int) -> bool:
+    """True if lists and objects are nested deeper; before anybody has to build them.
+
+    In what is left of a text without its strings and all but its brackets, a pair that
+    holds nothing is the innermost there is. What is no JSON may seem to be deep.
+    """
+    if body.count(b"[") + body.count(b"{") <= limit:
+        return False
+    brackets = STRINGS.sub(b"", body).translate(AS_SQUARE, NO_BRACKETS)
     for _ in range(limit):
-        level = [inner for outer in level for inner in _members(outer)]
-        if not level:
+        if not brackets:
             return False
-    return any(isinstance(value, dict | list) for value in level)
-
-
-def _members(value: Json) -> Iterable[Json]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
+        brackets = brackets.replace(b"[]", b"")
+    return b"[]" in brackets or brackets.count(b"[") > limit

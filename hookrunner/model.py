@@ -65,6 +65,8 @@ class Delivery:
     headers: Mapping[str, str]
     body: bytes
     remote_addr: str
+    notes: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What has been found out about it, for others who would find out the same."""
 
     @property
     def content_type(self) -> str:
@@ -157,6 +159,10 @@ class Scheme(Protocol):
     @property
     def signs_body(self) -> bool:
         """True if it vouches for the body and for nothing else, a query least of all."""
+
+    @property
+    def signs_address(self) -> bool:
+        """True if it vouches for the path together with the body."""
 
     @property
     def asks_others(self) -> bool:
@@ -358,6 +364,11 @@ class NewRun:
     """What a repeat of this delivery would have in common with it; empty for nothing."""
 
     dedupe_for: float = 0.0
+    seal: str = ""
+    """What a replay of this signed delivery would have in common with it; empty if no time is
+    signed. For `sealed_for` seconds it joins the run whatever `dedupe` says."""
+
+    sealed_for: float = 0.0
     replaces: str = ""
     """The run that this one does again, if it is a replay or follows a failed one."""
 

@@ -36,6 +36,8 @@ class Journal(Protocol):
     def record(self, new: NewRun, terms: Terms) -> Recorded:
         """Keep a run that will happen. A repeat of a delivery joins the run it made.
 
+        A replay of a signed one, known by its `seal`, does so however that run has ended.
+
         Raises Full if the hook's rate or queue has no room.
         """
 

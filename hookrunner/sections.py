@@ -45,7 +45,11 @@ WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
 LARGE = re.compile(r"[-+]?[1-9][0-9]{18,}")
 DECIMAL = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\.[0-9]+(?:[eE][-+]?[0-9]{1,3})?")
 
+NO_VALUES = ("", "…", "...")
+"""What is no value: nothing, and what a command of ours was pasted with as it stood."""
+
 VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+BRACED = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 @dataclass
@@ -59,6 +63,9 @@ class Source:
     secret_names: set[str] = field(default_factory=set)
     shown_by: dict[str, str] = field(default_factory=dict)
     """Secrets that nobody can make up: the config var, and the scheme whose sender shows it."""
+
+    unusable: dict[str, str] = field(default_factory=dict)
+    """Config vars that are set to what cannot be used, and what is wrong with them."""
 
     told: set[str] = field(default_factory=set)
 
@@ -76,9 +83,18 @@ class Source:
     def variable(self, name: str) -> str:
         """A config var's value; the hook that needs an unset or empty one is switched off."""
         value = self.environ.get(name, "")
+        if value.strip() in NO_VALUES:
+            value = ""
         if not value and name not in self.missing:
             self.missing.append(name)
         return value
+
+    def spoil(self, words: Collection[str], told: str) -> None:
+        """Switch the hook off whose secrets, of these words, cannot be used, and say why."""
+        for name in sorted(self.secret_names):
+            if self.environ.get(name) in words and name not in self.missing:
+                self.missing.append(name)
+                self.unusable[name] = told
 
 
 class Wrong(Exception):
@@ -494,14 +510,22 @@ def secrets(value: Value) -> tuple[str, ...]:
         return tuple(secret for item in value.items() for secret in secrets(item))
     found = VARIABLE.fullmatch(value.plain) if isinstance(value.plain, str) else None
     if found is None:
-        value.complain(
-            f"{value.title} must be a config var such as $MY_SECRET, not the secret itself; "
-            "set it with 'heroku config:set MY_SECRET=…', or in .env on your own machine"
-        )
+        value.complain(_no_variable(value))
         return ()
     value.source.secret_names.add(found[1])
     secret = value.source.variable(found[1])
     return (secret,) if secret else ()
+
+
+def _no_variable(value: Value) -> str:
+    if value.plain is None:
+        return f"{value.title} lacks its config var; write {value.title}: $MY_SECRET"
+    if isinstance(value.plain, str) and (braced := BRACED.fullmatch(value.plain)):
+        return f"{value.title} must be a config var without braces; write ${braced[1]}"
+    return (
+        f"{value.title} must be a config var such as $MY_SECRET, not the secret itself; "
+        "set it with 'heroku config:set MY_SECRET=…', or in .env on your own machine"
+    )
 
 
 def _either(choices: tuple[str, ...]) -> str:

@@ -18,6 +18,7 @@ import socket
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -89,7 +90,7 @@ class Server:
         largest_body: int,
         log: Log,
         beside: Loop,
-        commit: Step,
+        commit: Callable[[], bool],
     ) -> None:
         """`largest_body` is in bytes: what no hook takes need not be read.
 
@@ -105,11 +106,19 @@ class Server:
     @property
     def address(self) -> str:
         """Where it listens, for people."""
-        host, port = self._waitress.effective_host, self._waitress.effective_port
-        shown = f"[{host}]" if ":" in host else host
-        local = host in ("127.0.0.1", "::1")
+        local = self._waitress.effective_host in ("127.0.0.1", "::1")
         note = " (this machine only; --host 0.0.0.0 opens it)" if local else ""
-        return f"http://{shown}:{port}{note}"
+        return f"{self._url(self._waitress.effective_host)}{note}"
+
+    @property
+    def near(self) -> str:
+        """Its address from this machine."""
+        host = str(self._waitress.effective_host)
+        return self._url({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host))
+
+    def _url(self, host: str) -> str:
+        shown = f"[{host}]" if ":" in host else host
+        return f"http://{shown}:{self._waitress.effective_port}"
 
     def turn(self, seconds: float) -> None:
         """Read and write what is there to be, or wait at most so long for something."""
@@ -434,9 +443,12 @@ class _Waitress(TcpWSGIServer):  # type: ignore[misc]
         super().__init__(*args, **named)
         self.touched: set[Any] = {self.trigger}
 
-    def drive(self, beside: Loop, commit: Step) -> None:
-        """Take that loop's turns between ours, and commit at the end of each."""
-        self._beside, self._commit = beside, commit
+    def drive(self, beside: Loop, commit: Callable[[], bool]) -> None:
+        """Take that loop's turns between ours, and commit at the end of each.
+
+        `commit` says whether more has been asked for since.
+        """
+        self._beside, self._commit, self._asked = beside, commit, False
         self._poll.register(beside, select.EPOLLIN)
 
     def turn(self, seconds: float) -> None:
@@ -448,7 +460,7 @@ class _Waitress(TcpWSGIServer):  # type: ignore[misc]
             self._await(channel)
         self.touched.clear()
         patience = self._beside.patience(self._timers.patience(seconds))
-        ready = self._poll.poll(0 if self._todo else patience)
+        ready = self._poll.poll(0 if self._todo or self._asked else patience)
         self._asleep = False
         beside = self._beside.fileno()
         for fd, flags in ready:
@@ -457,14 +469,15 @@ class _Waitress(TcpWSGIServer):  # type: ignore[misc]
                 self.touched.add(channel)
             elif fd == beside:
                 self._beside.turn(0)
+        # Before the commits, which they may ask for.
+        self._timers.run()
+        self._beside.run_timers()
         for _ in range(PASSES):
             self._take_steps()
             try:
-                self._commit()
+                self._asked = self._commit()
             except Exception as error:  # a bug in what somebody does when told; others are served
                 self.application.fault(error)
-        self._timers.run()
-        self._beside.run_timers()
 
     def _take_steps(self) -> None:
         for _ in range(MOST_STEPS):  # one asks for the next, but the others are to be heard, too

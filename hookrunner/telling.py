@@ -86,6 +86,12 @@ def moment(seconds: float | None) -> str | None:
     return text.removesuffix("+00:00") + "Z"
 
 
+def unix(text: str) -> float:
+    """The Unix time of an RFC 3339 time; without a zone it is of UTC. Raises ValueError."""
+    found = datetime.fromisoformat(text)
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+
+
 def _attempt(attempt: Attempt, mask: Mask) -> dict[str, Json]:
     return {
         "number": attempt.number,

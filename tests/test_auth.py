@@ -157,7 +157,9 @@ def test_we_sign_the_published_vector_as_its_sender_does(sender: str) -> None:
 def test_a_vector_s_signature_does_not_fit_another_body(sender: str, body: bytes) -> None:
     scheme, headers, _, now = VECTORS[sender]
     told = why(scheme.verify(delivery(headers, body), now))
-    assert told == f"{scheme.name}: signature does not match the body"
+    assert told.partition(", signed as ")[0] == (
+        f"{scheme.name}: signature does not match the body"
+    )
 
 
 def test_what_the_sender_calls_the_delivery_is_kept() -> None:
@@ -329,7 +331,9 @@ def test_a_timestamp_that_was_changed_afterwards_no_longer_fits() -> None:
     scheme = standard()
     headers = signed(scheme, at=NOW - 3600) | {"webhook-timestamp": str(int(NOW))}
     told = why(scheme.verify(delivery(headers), NOW))
-    assert told == "standard-webhooks: signature does not match the body"
+    assert told == (
+        "standard-webhooks: signature does not match the body, signed as {id}.{timestamp}.{body}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -358,7 +362,7 @@ def test_a_good_signature_under_another_version_does_not_count() -> None:
     headers = signed(scheme)
     headers["webhook-signature"] = "v2" + headers["webhook-signature"].removeprefix("v1")
     told = why(scheme.verify(delivery(headers), NOW))
-    assert told == "standard-webhooks: Webhook-Signature holds no signature of its form"
+    assert told == "standard-webhooks: Webhook-Signature holds no signature of its form, v1,BASE64"
 
 
 def test_a_sender_of_one_signature_is_not_searched_for_several() -> None:
@@ -579,7 +583,7 @@ def test_any_other_token_in_the_query_is_a_rejection(query: str, told: str) -> N
 )
 def test_any_other_token_in_the_header_is_a_rejection(headers: dict[str, str], told: str) -> None:
     said = Token((b"s3cret",), header="x-token").verify(delivery(headers), NOW)
-    assert why(said) == f"token: the header x-token {told}"
+    assert why(said) == f"token: the header X-Token {told}"
 
 
 def test_a_token_is_looked_for_in_its_own_place_only() -> None:

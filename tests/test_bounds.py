@@ -61,7 +61,9 @@ class Slow:
 class House:
     """A server in this process, and its journal."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, *, leads: bool = False) -> None:
+        """With `leads`, the loop commits itself, and looks at nothing that nobody told it of."""
+        self.leads = leads
         project.hooks(HOOKS).script("a.sh", "")
         self.said = (project.folder / "log").open("w+")
         self.log = Log(self.said.fileno(), stamped=False)
@@ -92,9 +94,12 @@ class House:
         self.thread.start()
 
     def loop(self) -> None:
+        if self.leads:
+            self.journal.lead()
         while not self.over.is_set():
-            self.server.turn(1.0)
+            self.server.turn(1000.0 if self.leads else 1.0)
             self.turns += 1
+        self.journal.follow()
 
     def look_after(self) -> None:
         """Have the connections looked at now that are looked at every few seconds."""
@@ -185,7 +190,7 @@ def parsers() -> int:
 
 
 def test_a_bug_at_the_end_of_a_turn_ends_nothing(house: House) -> None:
-    commit, house.server._waitress._commit = house.server._waitress._commit, lambda: 1 // 0
+    commit, house.server._waitress._commit = house.server._waitress._commit, lambda: bool(1 // 0)
     try:
         assert [house.get("/-/health").status for _ in range(2)] == [200, 200]
     finally:
@@ -541,3 +546,15 @@ def test_a_status_without_a_name_has_that_of_its_class() -> None:
         "499 Bad Request",
         "599 Internal Server Error",
     ]
+
+
+def test_a_sender_whose_time_is_up_is_told_so_though_nothing_else_happens(
+    project: Project,
+) -> None:
+    """Its 202 waits for a commit, which the loop must not wait for something to begin."""
+    house = House(project, leads=True)
+    try:
+        answer = house.get("/waits", Prefer="wait=1")
+        assert (answer.status, answer.json["state"]) == (202, "queued")
+    finally:
+        house.close()

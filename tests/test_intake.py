@@ -281,7 +281,7 @@ def test_a_hook_whose_secret_is_not_set_is_switched_off(
 ) -> None:
     error = desk.refusal(post("/off", headers=headers))
     assert (error.status, error.told) == (503, "this hook is switched off")
-    assert error.why == "switched off: UNSET not set"
+    assert error.why == "switched off: UNSET not set, or not usable"
     assert error.headers == {"Retry-After": "60"}
 
 

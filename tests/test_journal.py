@@ -2370,3 +2370,64 @@ def test_every_attempt_of_a_run_is_kept_with_what_it_printed(journal: Journal) -
     journal.settle(claim, DONE)
     assert journal.attempts(run_id)[1].outcome == DONE
     assert journal.attempts("a" * 20) == []
+
+
+# --- replays of what is signed
+
+SEALED = replace(NAMED, seal="s-1", sealed_for=FOR_EVER)
+
+
+@pytest.mark.parametrize("ended", [None, DONE, FAILED])
+def test_a_replay_joins_the_first_run_however_that_ended(
+    journal: Journal, ended: Outcome | None
+) -> None:
+    run_id = made(journal, SEALED)
+    if ended:
+        journal.settle(claimed(journal), ended)
+    # Another id, or none at all, makes no other delivery of it.
+    for new in (SEALED, replace(SEALED, dedupe_key="other"), replace(SEALED, dedupe_key="")):
+        assert journal.record(new, PLAIN) == Recorded(run_id, joined=True)
+
+
+def test_a_replay_of_a_repeat_that_was_signed_anew_joins_too(journal: Journal) -> None:
+    run_id = made(journal, SEALED)
+    again = replace(SEALED, seal="s-2")
+    assert journal.record(again, PLAIN) == Recorded(run_id, joined=True)
+    replay = replace(again, dedupe_key="other")
+    assert journal.record(replay, PLAIN) == Recorded(run_id, joined=True)
+
+
+def test_a_repeat_that_is_signed_anew_after_a_failure_makes_a_run(journal: Journal) -> None:
+    run_id = made(journal, SEALED)
+    journal.settle(claimed(journal), FAILED)
+    other = journal.record(replace(SEALED, seal="s-2"), PLAIN)
+    assert other.run_id != run_id
+    assert not other.joined
+
+
+def test_a_seal_is_remembered_though_its_run_is_forgotten(store: Store) -> None:
+    journal = store.open()
+    run_id = made(journal, SEALED)
+    journal.settle(claimed(journal), DONE)
+    assert journal.prune({"/hello": Terms(keep=0)}, 10) == 1
+    assert store.recovered().record(SEALED, PLAIN) == Recorded(run_id, joined=True)
+
+
+def test_a_seal_that_is_no_longer_believed_is_forgotten(journal: Journal) -> None:
+    gone = replace(SEALED, dedupe_key="", sealed_for=-1.0)
+    first = made(journal, gone)
+    journal.prune(HOOKS, 10)
+    assert made(journal, gone) != first
+
+
+def test_a_seal_of_one_hook_says_nothing_of_another(journal: Journal) -> None:
+    made(journal, SEALED)
+    made(journal, replace(SEALED, hook="/deploy", path="/deploy"))
+
+
+def test_one_replay_that_20_threads_record_at_once_makes_one_run(journal: Journal) -> None:
+    many = [replace(SEALED, dedupe_key=str(n)) for n in range(20)]
+    with ThreadPoolExecutor(20) as pool:
+        recorded = list(pool.map(lambda new: journal.record(new, PLAIN), many))
+    assert len({each.run_id for each in recorded}) == 1
+    assert sum(not each.joined for each in recorded) == 1

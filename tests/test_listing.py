@@ -23,8 +23,9 @@ slack: Slack
     replay      refused after 5m; within that it joins the first run
     waits       3s; a run that takes longer is answered before, with 200
     handshake   answered by the runner
-    note        What a script prints with respond: output is Slack's reply to a
-                slash command; otherwise the answer is an empty 200.
+    note        What a script prints within 2.5s with respond: output is Slack's
+                reply to a slash command; otherwise the answer is an empty 200,
+                and a slower script posts to the payload's response_url.
 
 <URL> is the address of your hook, https://YOUR-APP.herokuapp.com/PATH; <SECRET>
 is the value of the config var that auth: names, to be set with heroku

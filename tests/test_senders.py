@@ -574,7 +574,7 @@ def test_no_forgery_of_microsoft_graph_s_is_believed(
 def test_the_example_of_every_sender_can_be_used_as_it_stands(name: str, tmp_path: Path) -> None:
     project = Project(tmp_path).script("run.sh", QUIET)
     example = SENDERS[name].example
-    project.hooks(f"/hook: {{script: run.sh, auth: {example}}}\n")
+    project.hooks(f"/hook: {{script: run.sh, auth: {example.replace('YOUR-APP', 'my-app')}}}\n")
     signer = SIGNERS.get(name)
     secret = signer.secret if signer else "a secret"
     names = [part.rstrip("}],: ") for part in example.split("$")[1:]]

@@ -126,7 +126,7 @@ def test_a_body_that_nothing_signs_is_not_believed() -> None:
     """A signed address alone must not vouch for whatever is posted to it."""
     made = signed("https://example.com/sms", {})
     sent = delivery(made, b'{"admin": true}', headers=JSON)
-    told = "twilio: the body is no form, and the query has not one bodySHA256"
+    told = "twilio: the body is no form, and the query has no bodySHA256, which signs others"
     assert verify("https://example.com", sent) == Rejection(told)
 
 
@@ -149,8 +149,12 @@ def test_a_path_is_signed_percent_encoded() -> None:
 
 def test_the_log_is_told_which_address_was_looked_at() -> None:
     said = verify("https://example.com", delivery("AAAA", BODY, "a=1"))
-    told = "twilio: signature does not match https://example.com/sms?a=1 and its body"
-    assert said == Rejection(told)
+    assert said == Rejection(
+        "twilio: signature does not match https://example.com/sms and its body; is that what "
+        "Twilio was given, and the secret its Auth Token?"
+    )
+    secret = verify("https://me:hunter2@example.com", delivery("AAAA", BODY, "key=hunter2"))
+    assert "hunter2" not in str(secret)
 
 
 @pytest.mark.parametrize("body", [b"\xff", b"a=%FF", b"&".join([b"a=1"] * 1001)])

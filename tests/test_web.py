@@ -225,7 +225,8 @@ def test_why_a_delivery_was_refused_is_in_the_log_and_not_in_the_answer(server: 
 
     assert answer.json["detail"] == "not authorised"
     server.wait_for_line(
-        "refused POST /signed: github: signature does not match the body (401 to 127.0.0.1)"
+        "refused POST /signed: github: signature does not match the body; "
+        "is $SECRET what its sender has? (401 to 127.0.0.1)"
     )
 
 

@@ -28,6 +28,11 @@ ANYBODY = _Anybody()
 """The scheme of a hook that is open to all."""
 
 
+def comes_from(scheme: Scheme, delivery: Delivery) -> bool:
+    """True if the delivery comes from where the scheme lets it come from."""
+    return not scheme.networks or address.within(delivery.remote_addr, scheme.networks)
+
+
 def authenticate(
     schemes: Sequence[Scheme], delivery: Delivery, now: float
 ) -> tuple[Scheme, Verified]:
@@ -42,7 +47,7 @@ def authenticate(
     reasons = []
     untold: Refused | None = None
     for scheme in schemes:
-        if scheme.networks and not address.within(delivery.remote_addr, scheme.networks):
+        if not comes_from(scheme, delivery):
             reasons.append(f"{scheme.name}: {delivery.remote_addr} is none of its addresses")
             continue
         try:
@@ -58,9 +63,9 @@ def authenticate(
     raise Refused(
         401,
         "not authorised",
-        "; ".join(reasons),
+        "; ".join(dict.fromkeys(reasons)),  # two ways of one sender may lack the same
         headers={"WWW-Authenticate": ", ".join(dict.fromkeys(s.challenge for s in schemes))},
     )
 
 
-__all__ = ["Rejection", "authenticate"]
+__all__ = ["Rejection", "authenticate", "comes_from"]

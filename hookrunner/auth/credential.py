@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
-from hookrunner.auth.contents import Contents, identify
+from hookrunner.auth.contents import Contents, identify, title
 from hookrunner.auth.scheme import Common
 from hookrunner.model import Delivery, Rejection, Verified
 
@@ -70,7 +70,7 @@ class Token(_Password):
         return frozenset({self.query} - {""})
 
     def verify(self, delivery: Delivery, now: float) -> Verified | Rejection:
-        where = f"header {self.header}" if self.header else f"query field {self.query}"
+        where = f"header {title(self.header)}" if self.header else f"query field {self.query}"
         offered = self._offered(delivery)
         if not offered:
             return Rejection(f"{self.name}: the {where} is missing")
@@ -78,7 +78,7 @@ class Token(_Password):
             return Rejection(f"{self.name}: the {where} stands there more than once")
         if not matches(offered[0], self.secrets):
             return Rejection(f"{self.name}: the {where} is not the right one")
-        return Verified(self.name, *identify(Contents(delivery), self.names))
+        return Verified(self.name, *identify(Contents.of(delivery), self.names))
 
     def _offered(self, delivery: Delivery) -> list[bytes]:
         if self.header:

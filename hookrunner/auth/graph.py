@@ -21,16 +21,20 @@ class ClientState(Common):
     secrets: tuple[bytes, ...] = field(repr=False)
     name: str = "microsoft-graph"
 
+    @property
+    def signs_body(self) -> bool:
+        return True
+
     def verify(self, delivery: Delivery, now: float) -> Verified | Rejection:
-        contents = Contents(delivery)
+        contents = Contents.of(delivery)
         try:
-            payload = contents.payload()
+            payload = contents.proof()
         except Unbelievable as error:
             return Rejection(f"{self.name}: {error}")
         items = payload.get("value") if isinstance(payload, dict) else None
         if not isinstance(items, list) or not items:
             return Rejection(f"{self.name}: the payload has no list 'value'")
-        if not all([self._knows(item) for item in items]):
+        if not all(self._knows(item) for item in items):
             return Rejection(f"{self.name}: a clientState is not the right one")
         return Verified(self.name, *identify(contents, self.names))
 

@@ -17,6 +17,7 @@ from hookrunner.auth.scheme import Handshake, Known
 from hookrunner.model import Delivery, Greeting, Json, Refused
 
 LONGEST_CHALLENGE = 4096
+MOST_FIELDS = 20
 
 
 def _ping(delivery: Delivery, value: Json, known: Known) -> Greeting | None:
@@ -57,7 +58,7 @@ def _discord_ping(delivery: Delivery, value: Json, known: Known) -> Greeting | N
 
 
 def _hub_challenge(delivery: Delivery, known: Known) -> Greeting | None:
-    query = _query(delivery, "GET")
+    query = _query(delivery, "GET", "hub.mode")
     if "hub.mode" not in query:
         return None
     if query["hub.mode"] != "subscribe":
@@ -69,12 +70,12 @@ def _hub_challenge(delivery: Delivery, known: Known) -> Greeting | None:
 
 
 def _dropbox_challenge(delivery: Delivery, known: Known) -> Greeting | None:
-    query = _query(delivery, "GET")
+    query = _query(delivery, "GET", "challenge")
     return _echo("challenge", query["challenge"]) if "challenge" in query else None
 
 
 def _validation_token(delivery: Delivery, known: Known) -> Greeting | None:
-    query = _query(delivery, "POST")
+    query = _query(delivery, "POST", "validationToken")
     return _echo("validation", query["validationToken"]) if "validationToken" in query else None
 
 
@@ -87,11 +88,15 @@ def _woocommerce_ping(delivery: Delivery, known: Known) -> Greeting | None:
     return Greeting("ping of a webhook that was saved")
 
 
-def _query(delivery: Delivery, method: str) -> dict[str, str]:
-    """The query's fields, the first of each name; none if the method is another."""
-    if delivery.method != method or not delivery.query:
+def _query(delivery: Delivery, method: str, asks: str) -> dict[str, str]:
+    """The query's fields, the first of each name; none if it does not ask for anything."""
+    if delivery.method != method or asks not in delivery.query:
         return {}
-    return {name: found[0] for name, found in parse_qs(delivery.query, True).items()}
+    try:
+        found = parse_qs(delivery.query, True, max_num_fields=MOST_FIELDS)
+    except ValueError:
+        return {}
+    return {name: values[0] for name, values in found.items()}
 
 
 def _echo(said: str, challenge: Json) -> Greeting | None:

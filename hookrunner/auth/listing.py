@@ -82,7 +82,7 @@ def facts(sender: Sender) -> Iterator[tuple[str, str]]:
         yield "secret", "the sender shows it" if sender.shown else MAKE_ONE
     yield "replay", _replay(sender)
     yield "waits", _waits(sender)
-    if sender.handshake is not NO_HANDSHAKE:
+    if sender.handshake is not NO_HANDSHAKE or sender is SENDERS["aws-sns"]:
         yield "handshake", "answered by the runner"
     if sender.note:
         yield "note", sender.note
@@ -92,7 +92,7 @@ def _replay(sender: Sender) -> str:
     """What is promised to whoever fears that a delivery is seen, and sent again."""
     recipes = [way for way in sender.ways if isinstance(way, Recipe)]
     timed = [recipe for recipe in recipes if recipe.timestamp]
-    if sender.title == SENDERS["aws-sns"].title:
+    if sender is SENDERS["aws-sns"]:
         return "refused after 2h; within that it joins the first run"
     if timed:
         most = show_duration(max(recipe.tolerance for recipe in timed))

@@ -46,6 +46,10 @@ class Common:
         return False
 
     @property
+    def signs_address(self) -> bool:
+        return False
+
+    @property
     def asks_others(self) -> bool:
         return False
 

@@ -77,6 +77,10 @@ def read_scheme(value: Value) -> tuple[Scheme, ...]:
         value.complain(_no_scheme(found))
         return ()
     [(key, settings)] = value.section().pairs()
+    name, colon, _ = key.title.partition(":")
+    if settings.plain is None and colon and name in SENDERS:
+        key.complain(f"write a space after the colon: {{{name}: $MY_SECRET}}")
+        return ()
     if key.title not in SENDERS:
         known = hint(key.title, SENDERS) or (
             f"; known are {', '.join(SENDERS)}; `python runner.py senders` tells of each"
@@ -118,7 +122,10 @@ def _preset(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:
         found = _shown(name, sender, section.find("secret"), words(section, "secret"))
         if any(isinstance(way, Recipe) and way.timestamp for way in sender.ways):
             tolerance = section.take("tolerance", duration)
-        further = {word: raw(words(section, word)) for word in sender.words}
+        further = {
+            word: raw(words(section, word, f"${name.upper()}_{word.upper()}"))
+            for word in sender.words
+        }
         flags = frozenset(each for each in sender.flags if section.take(each, flag, default=False))
         refuse_leftovers(section)
     else:
@@ -175,23 +182,28 @@ def _way(
 
 
 def _signature(name: str, recipe: Recipe, value: Value, found: tuple[str, ...]) -> Signature | None:
-    try:
-        keys = tuple(read_secret(recipe, word) for word in found)
-    except ImportError:
-        value.complain(f"{name} {publickey.LACKING}")
-    except NoKey:
-        value.complain(
-            f"the public key of {name} is not one of {KINDS[recipe.algorithm]}; "
-            "copy it again as the sender shows it"
-        )
-    except ValueError:
-        value.complain(
-            f"the secret of {name} is not {SPELT[recipe.secret_encoding]}; "
-            "copy it again as the sender shows it"
-        )
-    else:
-        return Signature(name, recipe, keys)
-    return None
+    """The scheme; with a secret that cannot be used its hook is switched off."""
+    keys = []
+    for word in found:
+        try:
+            keys.append(read_secret(recipe, word))
+        except ImportError:
+            value.complain(f"{name} {publickey.LACKING}")
+            return None
+        except NoKey:
+            told = f"no public key of {KINDS[recipe.algorithm]}"
+            value.source.spoil([word], f"is {told}; copy it again as the sender shows it")
+        except ValueError:
+            told = f"not {SPELT[recipe.secret_encoding]}"
+            value.source.spoil([word], f"is {told}; copy it again as the sender shows it")
+    return Signature(name, recipe, tuple(keys), of=_variables(value))
+
+
+def _variables(value: Value) -> str:
+    """The config vars of the secrets, for the log."""
+    plain = value.plain.get("secret") if isinstance(value.plain, dict) else value.plain
+    named = plain if isinstance(plain, list) else [plain]
+    return " or ".join(each for each in named if isinstance(each, str) and VARIABLE.fullmatch(each))
 
 
 SPELT = {
@@ -228,7 +240,7 @@ def _hmac(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:
     }
     refuse_leftovers(section)
     recipe = Recipe(**given)
-    _check_message(recipe, value)
+    _check_message(recipe, value, given_tolerance="tolerance" in section.entries)
     scheme = _signature(name, recipe, value, found)
     return (scheme,) if scheme else ()
 
@@ -254,7 +266,7 @@ def _spots(value: Value) -> tuple[Place, ...]:
     return (_place(value),)
 
 
-def _check_message(recipe: Recipe, value: Value) -> None:
+def _check_message(recipe: Recipe, value: Value, *, given_tolerance: bool) -> None:
     """A message that leaves out what it should cover would be believed for nothing."""
     for name in re.findall(r"\{([^}]*)\}", recipe.message):
         if name not in ("body", "timestamp", "id"):
@@ -264,6 +276,10 @@ def _check_message(recipe: Recipe, value: Value) -> None:
     for name, place in (("timestamp", recipe.timestamp), ("id", recipe.id)):
         if f"{{{name}}}" in recipe.message and not place:
             value.complain(f"message holds {{{name}}}, so {name!r} must name its header")
+    if given_tolerance and not recipe.timestamp:
+        value.complain("tolerance needs a timestamp, to say how far away it may be")
+    if recipe.separator and recipe.separator in recipe.prefix:
+        value.complain(f"prefix holds {show(recipe.separator)}, at which the header is parted")
     if recipe.timestamp.startswith(ITEM) and not recipe.separator:
         value.complain("timestamp is an item of the header, so separator must say what parts them")
     in_body = recipe.timestamp.startswith(PAYLOAD)
@@ -329,6 +345,8 @@ def _twilio(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:
 
 def _url(value: Value) -> str:
     found = text(value)
+    if "YOUR-APP" in found:
+        raise Wrong("the address of your own app")
     if not _is_url(found):
         raise Wrong("an address such as https://example.com/sms, without a query")
     return found
@@ -354,7 +372,7 @@ def _sns(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:
     )
     tolerance = section.take("tolerance", duration, default=TOLERANCE)
     refuse_leftovers(section)
-    if topics is not None and not topics and not value.source.missing:
+    if topics == () and section.entries["topics"][1].plain == []:
         value.complain("aws-sns believes only the topics that it names; name one")
     if not publickey.installed():
         value.complain(f"{name} {publickey.LACKING}")

@@ -227,8 +227,9 @@ SENDERS: dict[str, Sender] = {
         manners=Manners(patience=3.0, accepted=200, bare=True),
         handshake=handshake.SLACK,
         shown=True,
-        note="What a script prints with `respond: output` is Slack's reply to a slash command; "
-        "otherwise the answer is an empty 200.",
+        note="What a script prints within 2.5s with `respond: output` is Slack's reply to a slash "
+        "command; otherwise the answer is an empty 200, and a slower script posts to the "
+        "payload's response_url.",
     ),
     "stripe": Sender(
         title="Stripe",
@@ -478,8 +479,8 @@ SENDERS: dict[str, Sender] = {
         manners=Manners(patience=15.0, accepted=204, bare=True),
         shown=True,
         note="Twilio signs its fields and the address that it posts to: `url` is that address as "
-        "Twilio has it, without a query, or only its beginning, to which the hook's path is added. "
-        "No time is signed.",
+        "Twilio has it, without a query; if it has no path, the hook's is added. An unchanged "
+        "repeat with Twilio's I-Twilio-Idempotency-Token joins its run.",
     ),
     "discord": Sender(
         title="Discord",
@@ -501,8 +502,8 @@ SENDERS: dict[str, Sender] = {
         manners=Manners(patience=3.0, accepted=204, bare=True),
         handshake=handshake.DISCORD,
         shown=True,
-        note="What a script prints with `respond: {mode: output, type: application/json}` is the "
-        "reply to an interaction; otherwise the answer is an empty 204.",
+        note="What a script prints within 2.5s with `respond: {mode: output, type: "
+        "application/json}` is the reply to an interaction; otherwise the answer is an empty 204.",
     ),
     "sendgrid": Sender(
         title="SendGrid",

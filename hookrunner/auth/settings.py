@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
-from hookrunner import address
 from hookrunner.model import Networks
-from hookrunner.sections import Section, Value, Wrong, secrets
+from hookrunner.sections import Section, Value, Wrong, secrets, show
 
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 
@@ -30,19 +30,21 @@ def mapping(value: Value, example: str) -> Section | None:
     return None
 
 
-def words(section: Section, name: str) -> tuple[str, ...]:
+def words(section: Section, name: str, such_as: str = "$MY_SECRET") -> tuple[str, ...]:
     """The secrets of a setting that must be there."""
-    return section.require(name, secrets, f"write {name}: $MY_SECRET") or ()
+    return section.require(name, secrets, f"write {name}: {such_as}") or ()
 
 
 def refuse_leftovers(section: Section) -> None:
     """Name no key that has no value: in `{bearer: {hunter2}}` it is the secret."""
     section.find("ip")  # every scheme may have it, and `schemes` reads it
+    settings = list(dict.fromkeys(section.known))
     for name, (key, value) in section.entries.items():
         if value.plain is None and name not in section.known:
             key.complain("a setting of a scheme has a value, such as secret: $MY_SECRET")
-            section.known.append(name)
-    section.refuse_leftovers()
+        elif name not in section.known:
+            meant = key.source.hint(name, settings) or f"; there are {', '.join(settings)}"
+            key.complain(f"{section.value.title} has no setting {show(name)}{meant}")
 
 
 def raw(found: tuple[str, ...]) -> tuple[bytes, ...]:
@@ -52,13 +54,24 @@ def raw(found: tuple[str, ...]) -> tuple[bytes, ...]:
 
 def networks(value: Value) -> Networks:
     """A list of addresses and networks, of IPv4 and IPv6 (RFC 4632, RFC 4291 §2.3)."""
-    found = value.plain if isinstance(value.plain, list) else [value.plain]
+    if isinstance(value.plain, list) and value.plain:
+        found = [item.read(_network) for item in value.items()]
+    else:
+        found = [_network(value)]
+    return tuple(network for network in found if network is not None)
+
+
+def _network(value: Value) -> IPv4Network | IPv6Network:
+    found = value.plain
     try:
-        if not found or not all(isinstance(part, str) and part.strip() for part in found):
+        if not isinstance(found, str):
             raise ValueError
-        named = tuple(network for part in found for network in address.networks(part))
-    except ValueError:
-        raise Wrong("addresses or networks such as [192.0.2.0/24, '2001:db8::/32']") from None
-    if any(network.prefixlen == 0 for network in named):
+        named = ip_network(found if found != "*" else "0.0.0.0/0")
+    except ValueError as error:
+        mend = ""
+        if "host bits" in str(error):
+            mend = f"write {ip_network(found, strict=False)}, or the address alone"
+        raise Wrong("addresses or networks such as [192.0.2.0/24, '2001:db8::/32']", mend) from None
+    if named.prefixlen == 0:
         raise Wrong("some addresses", "a hook that is open to all of them says auth: none")
     return named

@@ -14,6 +14,7 @@ import hmac
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Literal
 
 from hookrunner.auth import publickey
@@ -31,7 +32,15 @@ PLAIN_ID = re.compile(r"[A-Za-z0-9_.:-]{1,256}")
 """What an id may be that is signed with the body. `ID.TIMESTAMP.BODY` can be cut in more
 than one way; were an id anything, part of a signed body could be passed off as one."""
 
+LIKE_A_TIMESTAMP = re.compile(rb"[0-9]{1,15}[.:|]")
+"""What no body may begin with that is signed behind a timestamp, for the same reason."""
+
+MOST_PARTS = 50
+MOST_SIGNATURES = 10
+"""Of one header: a sender that rotates its secret makes two."""
+
 ALGORITHMS = ("sha1", "sha256", "sha512")
+CENTURY = 100 * 365 * 86400.0
 ITEM = "item:"
 """A place in the signature's own header: `item:t=` is the `1` of `t=1,v1=…`."""
 
@@ -96,6 +105,14 @@ READ: Mapping[Encoding, Callable[[str], bytes]] = {
     "base64": _b64,
     "base64url": _b64url,
 }
+SHORTEST: Mapping[SecretEncoding, int] = {"text": 1, "hex": 1, "base64": 1, "whsec": 16, "whpk": 32}
+"""Bytes of a key; Standard Webhooks asks for 24 at least."""
+
+FORMS: Mapping[Encoding, str] = {
+    "hex": "HEXADECIMAL",
+    "base64": "BASE64",
+    "base64url": "BASE64URL",
+}
 SECRET: Mapping[SecretEncoding, Callable[[str], bytes]] = {
     "text": lambda text: text.encode("utf-8", "surrogateescape"),
     "hex": bytes.fromhex,
@@ -112,8 +129,8 @@ def read_secret(recipe: Recipe, text: str) -> bytes:
     Raises ValueError, or ImportError if it is a public key and cryptography is missing.
     """
     key = SECRET[recipe.secret_encoding](text)
-    if not key:
-        raise ValueError("no bytes")
+    if len(key) < SHORTEST[recipe.secret_encoding]:
+        raise ValueError("too few bytes")
     if recipe.algorithm not in ALGORITHMS:
         publickey.load(recipe.algorithm, key)
     return key
@@ -126,6 +143,8 @@ class Signature(Common):
     name: str
     recipe: Recipe
     keys: tuple[bytes, ...] = field(repr=False)
+    of: str = ""
+    """The config vars that hold the keys, for the log."""
 
     @property
     def signs_body(self) -> bool:
@@ -139,13 +158,15 @@ class Signature(Common):
     def verify(self, delivery: Delivery, now: float) -> Verified | Rejection:
         """Believe it if any key made any of the signatures, and in time."""
         try:
-            return self._verify(Contents(delivery), now)
+            return self._verify(Contents.of(delivery), now)
         except Unbelievable as error:
             return Rejection(f"{self.name}: {error}")
 
     def _verify(self, contents: Contents, now: float) -> Verified:
         recipe = self.recipe
-        offered = contents.need(recipe.signature)
+        if recipe.signature.startswith(PAYLOAD):
+            contents.proof()
+        offered = self._offered(contents)
         signed = {
             "{timestamp}": _timestamp if "{timestamp}" in recipe.message else None,
             "{id}": _identity if "{id}" in recipe.message else None,
@@ -155,12 +176,17 @@ class Signature(Common):
             for name, read in signed.items()
             if read
         }
-        signatures = list(_signatures(offered, recipe))
+        signatures = list(islice(_signatures(offered, recipe), MOST_SIGNATURES))
         if not signatures:
-            raise Unbelievable(f"{_called(recipe.signature)} holds no signature of its form")
+            form = f"{recipe.prefix}{FORMS[recipe.encoding]}"
+            raise Unbelievable(
+                f"{_called(recipe.signature)} holds no signature of its form, {form}"
+            )
+        if parts and LIKE_A_TIMESTAMP.match(contents.delivery.body):
+            raise Unbelievable("the body begins as a timestamp does, which could be cut otherwise")
         message = signed_message(recipe, {"{body}": _signed_body(recipe, contents), **parts})
         if not any([_made(key, message, recipe, signatures) for key in self.keys]):
-            raise Unbelievable("signature does not match the body")
+            raise Unbelievable(self._mismatch())
         if recipe.timestamp:
             _refuse_stale(recipe, _timestamp(recipe, contents, offered), now)
         identity, event = identify(contents, recipe.names)
@@ -168,6 +194,20 @@ class Signature(Common):
             return Verified(self.name, identity, event)
         seal = hashlib.sha256(message).hexdigest()
         return Verified(self.name, identity, event, seal, 2 * recipe.tolerance)
+
+    def _offered(self, contents: Contents) -> str:
+        try:
+            return contents.need(self.recipe.signature)
+        except Unbelievable as error:
+            hint = "; has its sender the secret?" if self.of else ""
+            raise Unbelievable(f"{error}{hint}") from None
+
+    def _mismatch(self) -> str:
+        plain = self.recipe.message == "{body}"
+        what = "the body" if plain else f"the body, signed as {self.recipe.message}"
+        return f"signature does not match {what}" + (
+            f"; is {self.of} what its sender has?" if self.of else ""
+        )
 
 
 def signed_message(recipe: Recipe, parts: Mapping[str, bytes]) -> bytes:
@@ -203,13 +243,14 @@ def _timestamp(recipe: Recipe, contents: Contents, offered: str) -> str:
     items = [part.strip(" \t") for part in offered.split(recipe.separator)]
     found = [item.removeprefix(name) for item in items if item.startswith(name)]
     if len(found) != 1:
-        raise Unbelievable(f"{_called(recipe.signature)} has not one {name}")
+        raise Unbelievable(f"{_called(recipe.signature)} has no {name}, or several")
     return found[0]
 
 
 def _signatures(offered: str, recipe: Recipe) -> Iterator[bytes]:
     """Every signature in the header that has the recipe's form, as bytes."""
-    for part in offered.split(recipe.separator) if recipe.separator else [offered]:
+    parts = offered.split(recipe.separator, MOST_PARTS) if recipe.separator else [offered]
+    for part in parts[:MOST_PARTS]:
         text = part.strip(" \t")
         if not text.startswith(recipe.prefix) or not text.isascii():
             continue
@@ -240,6 +281,8 @@ def _refuse_stale(recipe: Recipe, text: str, now: float) -> None:
 def refuse_stale(then: float, tolerance: float, now: float) -> None:
     """Raise Unbelievable if the signed time is further away than the tolerance, in seconds."""
     away = now - then
+    if away < -CENTURY:
+        raise Unbelievable("the timestamp is far in the future; does it count milliseconds?")
     if abs(away) > tolerance:
         direction = "old" if away > 0 else "in the future"
         raise Unbelievable(

@@ -13,6 +13,7 @@ import hashlib
 import re
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -49,6 +50,10 @@ LARGEST = 64 * 1024
 KEPT_FOR = 86400.0
 FAILED_FOR = 60.0
 MOST_KEPT = 32
+MINUTE = 60.0
+MOST_FAILED = 20
+"""Names that may lead nowhere in a minute, before only those are asked for that are known."""
+
 SOON = {"Retry-After": "10"}
 
 
@@ -70,12 +75,12 @@ class Sns(Common):
 
     def verify(self, delivery: Delivery, now: float) -> Verified | Rejection:
         try:
-            return self._verify(Contents(delivery), now)
+            return self._verify(Contents.of(delivery), now)
         except Unbelievable as error:
             return Rejection(f"aws-sns: {error}")
 
     def _verify(self, contents: Contents, now: float) -> Verified:
-        message = _texts(contents.payload())
+        message = _texts(contents.proof())
         if message["TopicArn"] not in self.topics:
             raise Unbelievable(f"the topic {message['TopicArn'][:300]} is none of the hook's")
         signature = _signature(message)
@@ -97,7 +102,10 @@ class Sns(Common):
             url = message["SubscribeURL"]
             if not _is_of_region(url, message["TopicArn"]):
                 raise Refused(403, "no address of SNS", f"SubscribeURL is {url[:200]}")
-            fetch(url)
+            try:
+                fetch(url)
+            except _NotThere as error:
+                raise Refused(403, "not confirmed", f"SubscribeURL: {error}") from None
             return Greeting(f"subscription to {message['TopicArn']}")
         if message["Type"] == "UnsubscribeConfirmation":
             return Greeting(f"end of the subscription to {message['TopicArn']}")
@@ -112,10 +120,15 @@ def signed_text(message: Mapping[str, str]) -> bytes:
 
 def _texts(payload: Json) -> dict[str, str]:
     """The message's fields that are text. Raises Unbelievable if one that it needs is missing."""
-    if not isinstance(payload, dict) or payload.get("Type") not in SIGNED:
+    kind = payload.get("Type") if isinstance(payload, dict) else None
+    if not isinstance(kind, str) or kind not in SIGNED:
         raise Unbelievable("this is no message of SNS; raw message delivery is not signed")
     texts = {name: value for name, value in payload.items() if isinstance(value, str)}
-    needed = {*SIGNED[payload["Type"]], "Signature", "SignatureVersion", "SigningCertURL"}
+    for name in SIGNED[kind]:
+        # What is signed is a line for each, and could be cut into others.
+        if name != "Message" and "\n" in texts.get(name, ""):
+            raise Unbelievable(f"its {name} has several lines")
+    needed = {*SIGNED[kind], "Signature", "SignatureVersion", "SigningCertURL"}
     for name in sorted(needed - {"Subject"}):
         if name not in texts:
             raise Unbelievable(f"the message has no {name}")
@@ -166,6 +179,11 @@ class _Certificates:
 
     def __init__(self) -> None:
         self._kept: dict[str, tuple[Certificate | None, float]] = {}
+        self._good: deque[str] = deque(maxlen=MOST_KEPT)
+        """Names that have led to a certificate, which may be asked for at any time."""
+
+        self._failed: deque[float] = deque()
+        """When a name was asked for in vain, of late."""
         self._lock = threading.Lock()
 
     def get(self, url: str, now: float) -> Certificate:
@@ -179,6 +197,7 @@ class _Certificates:
             if kept is None:
                 raise Unbelievable("its certificate could not be had a moment ago")
             return kept
+        self._refuse_inventions(url)
         try:
             found = publickey.certificate(fetch(url))
         except NoKey as error:
@@ -190,11 +209,28 @@ class _Certificates:
         self._keep(url, found, KEPT_FOR)
         return found
 
+    def _refuse_inventions(self, url: str) -> None:
+        """Ask for no more names if many have led nowhere: strangers can make them up.
+
+        Raises Refused(503).
+        """
+        now = time.monotonic()
+        with self._lock:
+            while self._failed and now - self._failed[0] > MINUTE:
+                self._failed.popleft()
+            if len(self._failed) >= MOST_FAILED and url not in self._good:
+                why = f"{MOST_FAILED} certificates that were asked for in a minute are none"
+                raise Refused(503, "try again soon", why, headers=SOON)
+
     def _keep(self, url: str, found: Certificate | None, seconds: float) -> None:
         with self._lock:
             if len(self._kept) >= MOST_KEPT:
                 del self._kept[self._least()]
             self._kept[url] = (found, time.monotonic() + seconds)
+            if not found:
+                self._failed.append(time.monotonic())
+            elif url not in self._good:
+                self._good.append(url)
 
     def _least(self) -> str:
         """What is best forgotten: a failure before a certificate, and what ends soonest."""

@@ -12,7 +12,7 @@ import hmac
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote, urlsplit
 
 from hookrunner.auth.contents import Contents, Unbelievable, identify
 from hookrunner.auth.scheme import Common
@@ -37,6 +37,10 @@ class Twilio(Common):
     name: str = "twilio"
 
     @property
+    def signs_address(self) -> bool:
+        return True
+
+    @property
     def credential_headers(self) -> frozenset[str]:
         return frozenset({HEADER})
 
@@ -57,8 +61,11 @@ class Twilio(Common):
         urls = list(_spellings(address(self.url, delivery)))
         signed = [_sign(key, url + params, algorithm) for key in self.keys for url in urls]
         if not any([hmac.compare_digest(each, raw) for each in signed]):
-            return Rejection(f"twilio: signature does not match {urls[0]} and its body")
-        return Verified("twilio", *identify(Contents(delivery), self.names))
+            return Rejection(
+                f"twilio: signature does not match {_shown(urls[0])} and its body; is that what "
+                "Twilio was given, and the secret its Auth Token?"
+            )
+        return Verified("twilio", *identify(Contents.of(delivery), self.names))
 
 
 def address(url: str, delivery: Delivery) -> str:
@@ -67,16 +74,22 @@ def address(url: str, delivery: Delivery) -> str:
     return f"{whole}?{delivery.query}" if delivery.query else whole
 
 
+def _shown(url: str) -> str:
+    """An address for the log: without a password, and without a query, which may hold one."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
 def _signed_params(delivery: Delivery) -> str:
     """What is signed after the address. Raises Unbelievable if the body is not signed at all."""
-    contents = Contents(delivery)
+    contents = Contents.of(delivery)
     if contents.is_form:
         return "".join(_sorted_params(contents.fields()))
-    hashes = parse_qs(delivery.query).get(HASH, [])
+    hashes = re.findall(rf"(?:^|&){HASH}=([^&]*)", delivery.query)
     if not hashes and not delivery.body:
         return ""
     if len(hashes) != 1:
-        raise Unbelievable(f"the body is no form, and the query has not one {HASH}")
+        raise Unbelievable(f"the body is no form, and the query has no {HASH}, which signs others")
     digest = hashlib.sha256(delivery.body).hexdigest()
     if not hmac.compare_digest(digest.encode(), hashes[0].lower().encode("utf-8", "replace")):
         raise Unbelievable(f"{HASH} is not that of the body")

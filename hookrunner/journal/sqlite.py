@@ -101,6 +101,16 @@ CREATE TABLE pace (
     free_at REAL NOT NULL
 );
 """,
+    """
+CREATE TABLE seal (
+    hook  TEXT NOT NULL,
+    seal  TEXT NOT NULL,
+    run   TEXT NOT NULL,
+    until REAL NOT NULL,
+    PRIMARY KEY (hook, seal)
+) WITHOUT ROWID;
+CREATE INDEX seal_until ON seal (until);
+""",
 )
 """What made each version of the tables from the one before it."""
 
@@ -113,6 +123,12 @@ JOIN = """
 SELECT id, state, recorded_at FROM run
 WHERE hook = ? AND dedupe_key = ? AND current AND dedupe_key <> ''
 """
+SEALED = "SELECT run FROM seal WHERE hook = ? AND seal = ? AND until >= ?"
+SEAL = """
+INSERT INTO seal VALUES (?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET run = excluded.run, until = excluded.until
+"""
+UNSEAL = "DELETE FROM seal WHERE until < ?"
 RECORD = """
 INSERT INTO run (id, hook, state, attempt, due, recorded_at, dedupe_key, replaces, method, path,
                  params, query, headers, content_type, remote_addr, delivery_id, event, body)
@@ -309,8 +325,11 @@ class SqliteJournal:
 
     def _record(self, db: sqlite3.Connection, new: NewRun, terms: Terms) -> Recorded:
         now = time.time()
+        if first := _replayed(db, new, now):
+            return Recorded(first, joined=True)
         first, replaces = _join(db, new, now)
         if first:
+            _seal(db, new, first, now)
             return Recorded(first, joined=True)
         _pace(db, new.hook, terms, now)
         new = replace(new, replaces=new.replaces or replaces)
@@ -318,6 +337,7 @@ class SqliteJournal:
             self._room.take(db, new.hook, terms.queue)
             run_id = _insert(db, new, now)
             self._none_queued = False
+        _seal(db, new, run_id, now)
         return Recorded(run_id)
 
     def _record_and_claim(self, db: sqlite3.Connection, new: NewRun, now: float) -> str | None:
@@ -519,6 +539,7 @@ class SqliteJournal:
     def prune(self, hooks: Mapping[str, Terms], most: int) -> int:
         def work(db: sqlite3.Connection) -> int:
             now, pruned = time.time(), 0
+            db.execute(UNSEAL, (now,))
             for (hook,) in db.execute(ENDED_HOOKS).fetchall():
                 keep = hooks.get(hook, Terms()).keep
                 pruned += db.execute(PRUNE, (hook, now - keep, most - pruned)).rowcount
@@ -553,9 +574,12 @@ class SqliteJournal:
         """This thread takes no more turns."""
         self._writer.follow()
 
-    def turn(self) -> None:
-        """Commit what the thread that leads has asked for since its last turn."""
-        self._writer.turn()
+    def turn(self) -> bool:
+        """Commit what the thread that leads has asked for since its last turn.
+
+        True if whoever was told of it has asked for more.
+        """
+        return self._writer.turn()
 
     def wake_workers(self, *, for_good: bool = False) -> None:
         self._writer.dismiss(for_good=for_good)
@@ -596,6 +620,20 @@ class SqliteJournal:
             told = [then for run_id in run_ids for then in self._watched.pop(run_id, ())]
         for then in told:
             then(run)
+
+
+def _replayed(db: sqlite3.Connection, new: NewRun, now: float) -> str:
+    """The run of the very delivery that this one repeats, however that ended; or nothing."""
+    if not new.seal:
+        return ""
+    row = db.execute(SEALED, (new.hook, new.seal, now)).fetchone()
+    return str(row[0]) if row else ""
+
+
+def _seal(db: sqlite3.Connection, new: NewRun, run_id: str, now: float) -> None:
+    """Remember a signed delivery for as long as a replay of it would be believed."""
+    if new.seal:
+        db.execute(SEAL, (new.hook, new.seal, run_id, now + new.sealed_for))
 
 
 def _join(db: sqlite3.Connection, new: NewRun, now: float) -> tuple[str, str]:

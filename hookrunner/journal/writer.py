@@ -197,16 +197,19 @@ class Writer:
             self._leader = 0
             self._asked.notify()
 
-    def turn(self) -> None:
-        """Do what the leader has asked for, or leave it to the thread if that may take a while."""
+    def turn(self) -> bool:
+        """Do what the leader has asked for, or leave it to the thread if that may take a while.
+
+        True if who was told has asked for more.
+        """
         if not self._left:
-            return
+            return False
         self._left = False
         slow = self._seconds > SLOW or not all(job.quick for job in tuple(self._jobs))
         if slow or not self._turn.acquire(blocking=False):
             with self._asked:
                 self._asked.notify()
-            return
+            return False
         try:
             self._do_group()
         finally:
@@ -215,6 +218,7 @@ class Writer:
             patience = self._patience()
             if patience is not None and time.monotonic() + patience < self._wakes_at:
                 self._asked.notify()
+        return self._left
 
     def afterwards(self, call: Callable[[], None]) -> None:
         """To be used by work: call it once the work is committed, unless it fails."""
