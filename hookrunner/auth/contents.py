@@ -93,9 +93,8 @@ class Contents:
         if self.is_form and self._looks_like_json():
             raise Unbelievable("it is JSON that was sent as a form")
         if len(self.delivery.body) > LARGEST_PROOF:
-            raise Unbelievable(
-                f"it is larger than {show_size(LARGEST_PROOF)}, to look for a proof in"
-            )
+            most = show_size(LARGEST_PROOF)
+            raise Unbelievable(f"the body is larger than {most}, and its proof is in it")
         return self.payload()
 
     def fields(self) -> list[tuple[str, str]]:
