@@ -4,8 +4,11 @@
 
 The limit is measured in the same run, in turns: the 401 of a hook that looks at one header
 only (`bearer`), which reads the same body, and one HMAC-SHA256 of that body in this process.
-A forger's request has every header of its sender's, and a signature of the right form. The
-schemes whose proof stands in the body must read it as JSON first; their rows say so.
+A forger's request has every header of its sender's, and a signature of the right form.
+
+Where a sender signs what stands in the body (a form's fields, or JSON with the proof in it),
+that must be read first; the rows that say so have the body that is dearest to read, and no
+limit but that of 512 kB, beyond which nothing is read.
 """
 
 from __future__ import annotations
@@ -42,8 +45,9 @@ PLAIN = {
     "aws-sns": f'{{topics: ["{TOPIC}"]}}',
     "microsoft-graph": "$SECRET",
 }
-READS = ("mailgun", "aws-sns", "microsoft-graph")
-"""What must parse the body to find the proof."""
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+READS = ("mailgun", "aws-sns", "microsoft-graph", "twilio", "gitea", "forgejo")
+"""What must read the body to find the proof, or what is signed."""
 
 SECRET = "whsec_" + b64encode(b"a secret of some length, 32 bytes").decode()
 
@@ -61,11 +65,12 @@ def main() -> int:
 def _measure(port: int, size: int, count: int, rounds: int) -> bool:
     body = json.dumps({"a": "x" * (size - 10)}).encode()
     took: dict[str, list[float]] = {name: [] for name in ("bearer", *_names())}
+    dearest = {name: _dearest(name, size) for name in READS}
     digests: list[float] = []
     for _ in range(rounds):
         digests += [_digest(body) for _ in range(count)]
         for name, times in took.items():
-            times += _requests(port, name, body, count)
+            times += _requests(port, name, dearest.get(name, body), count)
     hashed = statistics.median(digests)
     floor = statistics.median(took.pop("bearer")) + hashed
     print(f"\n{size} bytes: read and refused, with one HMAC {floor * 1000:.3f} ms")
@@ -75,10 +80,22 @@ def _measure(port: int, size: int, count: int, rounds: int) -> bool:
         p50 = statistics.median(times)
         reads = name in READS
         missed |= p50 > MOST * floor and not reads
-        note = "  parses the body" if reads else ""
+        note = "  reads the body" if reads else ""
         print(f"{name:18} {p50 * 1000:8.3f} {p50 / floor:6.2f}{note}")
     print(f"limit {MOST} x")
     return missed
+
+
+def _dearest(name: str, size: int) -> bytes:
+    """A body of about that many bytes that takes its scheme as long as any."""
+    if name in ("gitea", "forgejo"):
+        return b"payload=" + b"%41" * ((size - 8) // 3)
+    if name == "twilio":
+        return b"&".join([b"a=" + b"%41" * (size // 3000)] * 999)
+    if name == "microsoft-graph":
+        items = b",".join([b'{"clientState":""}'] * (size // 19 - 2))
+        return b'{"value":[' + items + b"]}"
+    return b'{"Type":"Notification","a":[' + b",".join([b"{}"] * (size // 3 - 20)) + b"]}"
 
 
 def _digest(body: bytes) -> float:
@@ -90,6 +107,8 @@ def _digest(body: bytes) -> float:
 def _requests(port: int, name: str, body: bytes, count: int) -> Iterator[float]:
     """How long each of so many forged requests takes, on one connection."""
     headers = {"Content-Type": "application/json", **_forged(name)}
+    if name in READS and not body.startswith((b"{", b"[")):
+        headers |= FORM
     connection = http.client.HTTPConnection("127.0.0.1", port)
     for _ in range(count):
         began = time.perf_counter()
@@ -109,8 +128,8 @@ def _forged(name: str) -> dict[str, str]:
     """The headers of a sender, with a signature of its form that is nobody's."""
     if name == "twilio":
         return {"X-Twilio-Signature": "A" * 27 + "="}
-    headers = {}
-    for way in SENDERS[name].ways[:1] if name in SENDERS else ():
+    headers: dict[str, str] = {}
+    for way in SENDERS[name].ways if name in SENDERS else ():
         if isinstance(way, InHeader) or way.signature.startswith("payload:"):
             continue
         now = str(int(time.time()) * way.unit)
@@ -124,7 +143,7 @@ def _forged(name: str) -> dict[str, str]:
         for spot in way.id:
             if isinstance(spot, str) and not spot.startswith("payload:"):
                 headers[spot] = "id"
-        headers[way.signature] = value
+        headers.setdefault(way.signature, value)
     return headers
 
 

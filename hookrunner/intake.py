@@ -2,8 +2,9 @@
 
     route -> authenticate -> parse -> of interest? -> fits? -> journal.record
 
-The order is the security model. Nobody parses a body before its signature is checked,
-because parsers are where hostile bytes do their harm; and nobody is told 2xx before the
+The order is the security model. Nobody parses a body before its signature is checked
+(but for the few senders who put their proof into it), because parsers are where hostile
+bytes do their harm; and nobody is told 2xx before the
 journal has the run, because then we could lose it. Nothing here knows of HTTP servers,
 scripts or SQL.
 """
@@ -79,6 +80,7 @@ class Ignored:
     """A delivery that the hook's `when` has no interest in; it makes no run."""
 
     hook: Hook
+    manners: Manners = Manners()
 
 
 Then = Callable[[Callable[[], Accepted]], None]
@@ -104,12 +106,12 @@ class Intake:
         self._admit(hook, delivery)
         scheme, verified = authenticate(hook.auth, delivery, time.time())
         parsed = parse(hook, delivery)
-        if greeting := scheme.greet(delivery, parsed.value):
+        if greeting := scheme.greet(delivery, parsed.value, verified):
             self._greeted(hook, delivery, greeting)
             return greeting
         if not of_interest(hook, delivery, parsed.value):
             self.log.info(f"ignored {delivery.method} {hook.path}: 'when' is not met")
-            return Ignored(hook)
+            return Ignored(hook, scheme.manners)
         check(hook, delivery, params, parsed)
         new = new_run(hook, delivery, params, verified, parsed.value)
         return Judged(hook, new, scheme.manners)
@@ -252,9 +254,15 @@ def greet_stranger(hook: Hook, delivery: Delivery) -> Greeting | None:
     """The answer to a handshake without proof, if that is what it is. Raises Refused(403)."""
     if hook.missing:
         return None
+    refusal: Refused | None = None
     for scheme in hook.auth:
-        if comes_from(scheme, delivery) and (greeting := scheme.greet_stranger(delivery)):
-            return greeting
+        try:
+            if comes_from(scheme, delivery) and (greeting := scheme.greet_stranger(delivery)):
+                return greeting
+        except Refused as refused:  # another app's, perhaps, which another scheme knows
+            refusal = refused
+    if refusal:
+        raise refusal
     return None
 
 

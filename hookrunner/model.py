@@ -89,6 +89,8 @@ class Verified:
     event: str = ""
     seal: str = ""
     fresh_for: float = 0.0
+    key: bytes = field(default=b"", repr=False, compare=False)
+    """The key that has made the proof, where there may be several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +194,7 @@ class Scheme(Protocol):
         Raises Refused(403) if the handshake is not one that we take.
         """
 
-    def greet(self, delivery: Delivery, value: Json) -> Greeting | None:
+    def greet(self, delivery: Delivery, value: Json, verified: Verified) -> Greeting | None:
         """The answer to a handshake that was believed; None if the delivery is none.
 
         Raises Refused(503) if it cannot be answered just now.

@@ -262,6 +262,8 @@ class Web:
             return _landing(delivery)
         judged = self.intake.judge(delivery)
         if isinstance(judged, Ignored):
+            if judged.manners.bare:
+                return Answer(judged.manners.accepted, b"", {})
             return _json(200, {"status": "ignored"})
         if isinstance(judged, Greeting):
             return _greeting(judged)

@@ -30,6 +30,11 @@ HOOKS = "defaults: {respond: accepted}\n" + "".join(
     for name, auth in AUTH.items()
 )
 HOOKS += "/pinged: {script: run.sh, auth: {github: {secret: $SECRET, ping: true}}}\n"
+HOOKS += "/rotating: {script: run.sh, auth: {zoom: [$VERIFY, $SECRET]}}\n"
+HOOKS += (
+    "/two-apps: {script: run.sh, auth: [{meta: {secret: $OLD, verify_token: $OLD}}, "
+    "{meta: {secret: $SECRET, verify_token: $VERIFY}}]}\n"
+)
 HOOKS += "/off: {script: run.sh, auth: {dropbox: $UNSET}}\n"
 
 
@@ -84,6 +89,24 @@ def test_zoom_s_url_validation_is_answered_with_its_token_signed(
     server.wait_for_line("/zoom answered a handshake from 127.0.0.1: URL validation")
 
 
+def test_zoom_s_token_is_signed_with_the_key_that_it_uses_itself(
+    served: tuple[Project, Server],
+) -> None:
+    _, server = served
+    body = {"event": "endpoint.url_validation", "payload": {"plainToken": "q"}}
+    answer = signed(server, "zoom", body, "/rotating")
+    digest = hmac.new(SECRET.encode(), b"q", hashlib.sha256).hexdigest()
+    assert answer.json["encryptedToken"] == digest
+
+
+def test_the_second_of_two_apps_of_meta_s_is_answered_too(served: tuple[Project, Server]) -> None:
+    _, server = served
+    asked = "/two-apps?hub.mode=subscribe&hub.challenge=7&hub.verify_token"
+    assert server.get(f"{asked}=v3r%26fy").text == "7"
+    assert server.get(f"{asked}=0ld").text == "7"
+    assert server.get(f"{asked}=x").status == 403
+
+
 def test_discord_s_pings_are_answered_each_in_its_own_way(served: tuple[Project, Server]) -> None:
     _, server = served
     ping = signed(server, "discord", {"type": 1, "id": "1", "version": 1})
@@ -93,6 +116,7 @@ def test_discord_s_pings_are_answered_each_in_its_own_way(served: tuple[Project,
     assert ping.headers["Content-Type"] == "application/json"
     assert (events.status, events.body) == (204, b"")
     server.wait_for_line("/discord answered a handshake from 127.0.0.1: PING of its events")
+    server.wait_for(lambda line: line.endswith("handshake from 127.0.0.1: PING"), "the other")
 
 
 @pytest.mark.parametrize("body", [{"type": 1, "event": {"type": "X"}}, {"type": 2}, {"type": True}])
@@ -212,6 +236,7 @@ def test_woocommerce_s_unsigned_ping_is_answered_200(served: tuple[Project, Serv
     project, server = served
     answer = server.request("POST", "/woocommerce", b"webhook_id=17", FORM)
     assert (answer.status, answer.body) == (200, b"")
+    server.wait_for_line("127.0.0.1: ping of a webhook that was saved")
     for body in (b"webhook_id=", b"webhook_id=1&a=2", b"webhook_id=x", b"webhook_id=1\n", b"{}"):
         assert server.request("POST", "/woocommerce", body, FORM).status == 401
     forged = {**FORM, "X-WC-Webhook-Signature": "AAAA"}

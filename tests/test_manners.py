@@ -130,6 +130,43 @@ def test_whoever_reads_the_body_as_a_reply_gets_the_script_s_or_none(tmp_path: P
     assert other.json["state"] == "succeeded"
 
 
+def test_what_is_not_of_interest_is_no_reply_either(tmp_path: Path) -> None:
+    project = Project(tmp_path).script("run.sh", "true")
+    never = "when: {properties: {method: {const: PUT}}}"
+    project.hooks(
+        "".join(f"/{name}: {{script: run.sh, auth: {auth_of(name)}, {never}}}\n" for name in STATUS)
+    )
+    environ = {name.upper(): SIGNERS[name].secret for name in STATUS}
+    with project.serve(**environ) as server:
+        for name in STATUS:
+            answer = send(server, f"/{name}", SIGNERS[name].post(int(time.time())))
+            if name in BARE:
+                assert (answer.status, answer.body) == (STATUS[name], b"")
+            else:
+                assert (answer.status, answer.json) == (200, {"status": "ignored"})
+
+
+def test_a_finished_run_without_a_reply_is_answered_as_its_sender_likes_it(tmp_path: Path) -> None:
+    project = Project(tmp_path).script("run.sh", "echo said")
+    project.hooks(
+        "".join(f"/{name}: {{script: run.sh, auth: {auth_of(name)}}}\n" for name in STATUS)
+    )
+    environ = {name.upper(): SIGNERS[name].secret for name in STATUS}
+    with project.serve(**environ) as server:
+        for name in STATUS:
+            answer = send(server, f"/{name}", SIGNERS[name].post(int(time.time())))
+            assert answer.status == (STATUS[name] if name in BARE else 200), name
+
+
+@pytest.mark.parametrize("name", SENDERS)
+def test_a_hook_has_the_manners_that_the_table_tells_of(tmp_path: Path, name: str) -> None:
+    project = Project(tmp_path).script("run.sh", "true")
+    example = SENDERS[name].example.replace("YOUR-APP", "my-app")
+    project.hooks(f"/h: {{script: run.sh, auth: {example}}}\n")
+    [hook] = load(project.folder / "hooks.yaml", {}).hooks.values()
+    assert {scheme.manners for scheme in hook.auth} == {SENDERS[name].manners}
+
+
 # --- addresses
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import ssl
 import subprocess
@@ -12,6 +13,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.amazon import HOST, TOPIC, Amazon, Identity, http, timestamp
 from tests.serving import REPOSITORY, SECONDS, Project, Response, Server
@@ -206,6 +210,18 @@ def test_what_is_no_message_is_not_believed(served: tuple[Project, Server], body
     assert send(server, body).status == 401
 
 
+def test_a_topic_that_the_hook_does_not_name_is_not_believed_and_nothing_is_fetched(
+    amazon: Amazon, served: tuple[Project, Server]
+) -> None:
+    _, server = served
+    before = list(amazon.asked)
+    other = "arn:aws:sns:eu-central-1:123456789012:other"
+    body = amazon.message(amazon.certificate("other-topic"), TopicArn=other)
+    assert send(server, body).status == 401
+    server.wait_for_line(f"aws-sns: the topic {other} is none of the hook's")
+    assert amazon.asked == before
+
+
 def test_another_signer_is_not_believed(amazon: Amazon, served: tuple[Project, Server]) -> None:
     _, server = served
     body = amazon.message(amazon.certificate("good"), Identity("sns.amazonaws.com"))
@@ -257,6 +273,23 @@ def test_a_certificate_from_elsewhere_is_not_even_asked_for(
     assert amazon.asked == before
 
 
+def elliptic() -> bytes:
+    """A certificate whose key is not of RSA."""
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "sns.amazonaws.com")])
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now)
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "answer", "told"),
     [
@@ -266,6 +299,7 @@ def test_a_certificate_from_elsewhere_is_not_even_asked_for(
         ("huge", http(200, b"x" * 70_000), "it is larger than 65536 bytes"),
         ("text", http(200, b"no certificate"), "its certificate is none: "),
         ("late", http(200, Identity("old", begins=-9, ends=-8).pem), "is not valid now"),
+        ("curve", http(200, elliptic()), "its certificate is none: its key is not of RSA"),
         ("soon", http(200, Identity("new", begins=8, ends=9).pem), "is not valid now"),
     ],
 )  # fmt: skip
@@ -326,6 +360,8 @@ def test_one_thing_is_asked_for_at_a_time_and_nobody_else_waits(
         bearer = server.post_json("/either", {"a": 1}, Authorization="Bearer t0ken")
         go_on.set()
         assert first.result(SECONDS).status == 200
+        # Another scheme of the hook may believe what SNS cannot tell now.
+        assert server.post_json("/either", {"a": 1}, Authorization="Bearer t0ken").status == 200
 
     assert (second.status, second.headers["Retry-After"]) == (503, "10")
     assert asked(amazon, other) == 0

@@ -118,6 +118,15 @@ def test_json_is_signed_by_its_hash_in_the_address() -> None:
         return verify("https://example.com", delivery(made, raw, asked, headers=JSON))
 
     assert isinstance(send(body.encode()), Verified)
+    # The two of an address are two, however they are written.
+    twice = f"{query}&bodySHA256={'0' * 64}"
+    made_twice = signed(f"https://example.com/sms?{twice}", {})
+    sent = delivery(made_twice, body.encode(), twice, headers=JSON)
+    assert isinstance(verify("https://example.com", sent), Rejection)
+    upper = f"bodySHA256={digest.upper()}"
+    made_upper = signed(f"https://example.com/sms?{upper}", {})
+    sent = delivery(made_upper, body.encode(), upper, headers=JSON)
+    assert isinstance(verify("https://example.com", sent), Verified)
     for other in (b"", b"{}", body.encode() + b" "):
         assert send(other) == Rejection("twilio: bodySHA256 is not that of the body")
 
@@ -165,3 +174,7 @@ def test_a_form_that_cannot_be_read_is_a_rejection(body: bytes) -> None:
 def test_a_signature_that_is_not_there_is_a_rejection() -> None:
     said = verify("https://example.com", delivery("", BODY))
     assert said == Rejection("twilio: the header X-Twilio-Signature is missing")
+
+
+def test_its_signature_is_kept_from_journal_and_script() -> None:
+    assert Twilio((b"x",), url="https://a").credential_headers == {"x-twilio-signature"}

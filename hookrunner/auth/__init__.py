@@ -1,4 +1,4 @@
-"""Who sent it? Schemes that answer, on the raw bytes, before anybody parses them.
+"""Who sent it? Schemes that answer on the raw bytes, before anything is made of them.
 
 `senders.py` is the table of those that `auth:` may name, `schemes.py` reads what it says of
 them; `signature.py` is the one engine behind every sender that signs, `credential.py` the

@@ -37,10 +37,10 @@ def _url_validation(delivery: Delivery, value: Json, known: Known) -> Greeting |
         return None
     payload = value.get("payload")
     token = payload.get("plainToken") if isinstance(payload, dict) else None
-    if not isinstance(token, str) or not known.keys:
+    if not isinstance(token, str):
         return None
     raw = token.encode("utf-8", "replace")
-    digest = hmac.digest(known.keys[0], raw, "sha256").hex()
+    digest = hmac.digest(known.key, raw, "sha256").hex()
     said = json.dumps({"plainToken": token, "encryptedToken": digest})
     return Greeting("URL validation", body=said.encode(), type="application/json")
 
@@ -112,4 +112,6 @@ DISCORD = Handshake(proven=_discord_ping)
 META = Handshake(stranger=_hub_challenge)
 DROPBOX = Handshake(stranger=_dropbox_challenge)
 MICROSOFT_GRAPH = Handshake(stranger=_validation_token)
+SNS = Handshake()
+"""What `sns.Sns` does itself, for it must fetch something; as a value, so that it is listed."""
 WOOCOMMERCE = Handshake(stranger=_woocommerce_ping)

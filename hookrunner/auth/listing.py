@@ -9,13 +9,12 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from hookrunner.auth.scheme import NO_HANDSHAKE
-from hookrunner.auth.senders import SENDERS, InHeader, Sender
+from hookrunner.auth.senders import SENDERS, UNTIMED, InHeader, Sender
 from hookrunner.auth.signature import Recipe
 from hookrunner.units import show_duration
 
 WIDTH = 80
 INDENT = 16
-UNTIMED = "not refused: nothing signed tells when it was sent"
 MAKE_ONE = "make one up, such as with: openssl rand -hex 32"
 
 HEAD = """# Who can post, and what to paste where
@@ -82,7 +81,7 @@ def facts(sender: Sender) -> Iterator[tuple[str, str]]:
         yield "secret", "the sender shows it" if sender.shown else MAKE_ONE
     yield "replay", _replay(sender)
     yield "waits", _waits(sender)
-    if sender.handshake is not NO_HANDSHAKE or sender is SENDERS["aws-sns"]:
+    if sender.handshake is not NO_HANDSHAKE:
         yield "handshake", "answered by the runner"
     if sender.note:
         yield "note", sender.note
@@ -92,8 +91,8 @@ def _replay(sender: Sender) -> str:
     """What is promised to whoever fears that a delivery is seen, and sent again."""
     recipes = [way for way in sender.ways if isinstance(way, Recipe)]
     timed = [recipe for recipe in recipes if recipe.timestamp]
-    if sender is SENDERS["aws-sns"]:
-        return "refused after 2h; within that it joins the first run"
+    if sender.replay:
+        return sender.replay
     if timed:
         most = show_duration(max(recipe.tolerance for recipe in timed))
         unless = " (not so for a secret token)" if _shows_secret(sender) else ""

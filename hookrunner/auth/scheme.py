@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from hookrunner.model import Delivery, Greeting, Json, Manners, Names, Networks
+from hookrunner.model import Delivery, Greeting, Json, Manners, Names, Networks, Verified
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a handshake may need: the sender's keys, and words of the scheme's own settings."""
+    """What a handshake may need: the key of its proof, and words of the scheme's own settings."""
 
-    keys: tuple[bytes, ...] = field(default=(), repr=False)
+    key: bytes = field(default=b"", repr=False)
     words: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict, repr=False)
     flags: frozenset[str] = frozenset()
 
@@ -69,6 +69,6 @@ class Common:
         stranger = self.handshake.stranger
         return stranger(delivery, self.known) if stranger else None
 
-    def greet(self, delivery: Delivery, value: Json) -> Greeting | None:
+    def greet(self, delivery: Delivery, value: Json, verified: Verified) -> Greeting | None:
         proven = self.handshake.proven
-        return proven(delivery, value, self.known) if proven else None
+        return proven(delivery, value, replace(self.known, key=verified.key)) if proven else None

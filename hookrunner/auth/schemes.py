@@ -91,11 +91,12 @@ def read_scheme(value: Value) -> tuple[Scheme, ...]:
         return ()
     sender = SENDERS[key.title]
     build = BUILDERS.get(key.title, _preset)
-    if key.title == "ip" or not isinstance(settings.plain, dict):
-        return build(key.title, sender, settings)
-    allowed = settings.section().take("ip", networks) or ()
-    schemes = build(key.title, sender, settings)
-    return tuple(replace(scheme, networks=allowed) for scheme in schemes)
+    made = build(key.title, sender, settings)
+    schemes = [replace(s, manners=sender.manners, handshake=sender.handshake) for s in made]
+    if key.title != "ip" and isinstance(settings.plain, dict):
+        allowed = settings.section().take("ip", networks) or ()
+        schemes = [replace(scheme, networks=allowed) for scheme in schemes]
+    return tuple(schemes)
 
 
 def _no_scheme(found: Json) -> str:
@@ -119,7 +120,8 @@ def _preset(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:
         section = mapping(value, sender.example)
         if section is None:
             return ()
-        found = _shown(name, sender, section.find("secret"), words(section, "secret"))
+        found = words(section, "secret")
+        _note_shown(name, sender, section.find("secret"))
         if any(isinstance(way, Recipe) and way.timestamp for way in sender.ways):
             tolerance = section.take("tolerance", duration)
         further = {
@@ -129,46 +131,43 @@ def _preset(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:
         flags = frozenset(each for each in sender.flags if section.take(each, flag, default=False))
         refuse_leftovers(section)
     else:
-        found = _shown(name, sender, value, secrets(value))
+        found = secrets(value)
+        _note_shown(name, sender, value)
     schemes = []
-    for way, mine in _by_way(sender, found):
+    for way, mine in _by_way(sender, value, found):
         made = _way(name, way, tolerance, value, mine)
         if made is None:
             return ()
-        keys = made.keys if isinstance(made, Signature) else ()
-        known = Known(keys, further, flags)
-        schemes.append(
-            replace(made, manners=sender.manners, handshake=sender.handshake, known=known)
-        )
+        schemes.append(replace(made, known=Known(words=further, flags=flags)))
     return tuple(schemes)
 
 
-def _shown(
-    name: str, sender: Sender, value: Value | None, found: tuple[str, ...]
-) -> tuple[str, ...]:
-    """The secrets, once it is noted whose they are if their sender makes them."""
+def _note_shown(name: str, sender: Sender, value: Value | None) -> None:
+    """Note of config vars that nobody can make up for whom they are."""
     if value is not None and sender.shown:
         listed = value.plain if isinstance(value.plain, list) else [value.plain]
         for each in listed:
             if isinstance(each, str) and (named := VARIABLE.fullmatch(each)):
                 value.source.shown_by[named[1]] = name
-    return found
 
 
 def _by_way(
-    sender: Sender, found: Collection[str]
+    sender: Sender, value: Value, found: Collection[str]
 ) -> list[tuple[Recipe | InHeader, tuple[str, ...]]]:
     """Each way that there is a secret for; what a secret begins with says for which."""
     prefixes = {way.secret_prefix for way in sender.ways}
 
-    def fitting(secret: str) -> str:
-        return max((p for p in prefixes if secret.startswith(p)), key=len)
+    def fitting(secret: str) -> str | None:
+        return max((p for p in prefixes if secret.startswith(p)), key=len, default=None)
 
+    if unfit := [each for each in found if fitting(each) is None]:
+        value.source.spoil(unfit, f"begins with none of {', '.join(sorted(prefixes))}")
     shares = [
         (way, tuple(each for each in found if fitting(each) == way.secret_prefix))
         for way in sender.ways
     ]
-    return [(way, mine) for way, mine in shares if mine or not (found or way.secret_prefix)]
+    used = [(way, mine) for way, mine in shares if mine]
+    return used or [(sender.ways[0], ())]  # it is switched off, and has its name
 
 
 def _way(
@@ -334,13 +333,14 @@ def _twilio(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:
     section = mapping(value, sender.example)
     if section is None:
         return ()
-    found = _shown(name, sender, section.find("secret"), words(section, "secret"))
+    found = words(section, "secret")
+    _note_shown(name, sender, section.find("secret"))
     url = section.require("url", _url, 'write url: "https://YOUR-APP.herokuapp.com"')
     refuse_leftovers(section)
     names = Names(
         ("i-twilio-idempotency-token",), ("payload:/MessageStatus", "payload:/CallStatus")
     )
-    return (Twilio(raw(found), url or "", manners=sender.manners, names=names),)
+    return (Twilio(raw(found), url or "", names=names),)
 
 
 def _url(value: Value) -> str:
@@ -377,7 +377,7 @@ def _sns(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:
     if not publickey.installed():
         value.complain(f"{name} {publickey.LACKING}")
     names = Names(("payload:/MessageId",), ("payload:/Subject",))
-    scheme = Sns(topics=topics or (), tolerance=tolerance, manners=sender.manners, names=names)
+    scheme = Sns(topics=topics or (), tolerance=tolerance, names=names)
     return (scheme,)
 
 
@@ -400,10 +400,7 @@ def _graph(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:
     else:
         found = secrets(value)
     names = Names((), ("payload:/value/0/changeType",))
-    scheme = ClientState(
-        raw(found), manners=sender.manners, handshake=sender.handshake, names=names
-    )
-    return (scheme,)
+    return (ClientState(raw(found), names=names),)
 
 
 def _ip(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:

@@ -48,9 +48,14 @@ class Sender:
     flags: tuple[str, ...] = ()
     """Further settings that are true or false."""
 
+    replay: str = ""
+    """What becomes of a delivery that is sent again, where the ways do not say it."""
+
     note: str = ""
     kind: Literal["sender", "scheme"] = "sender"
 
+
+UNTIMED = "not refused: nothing signed tells when it was sent"
 
 STANDARD = Recipe(
     signature="webhook-signature",
@@ -152,7 +157,7 @@ SENDERS: dict[str, Sender] = {
             ),
             InHeader(
                 "x-gitlab-token",
-                Names(("idempotency-key", "x-gitlab-event-uuid"), ("x-gitlab-event",)),
+                Names(("idempotency-key",), ("x-gitlab-event",)),
             ),
         ),
         note="A value that begins with `whsec_` is a signing token; any other is the secret "
@@ -456,7 +461,7 @@ SENDERS: dict[str, Sender] = {
         manners=Manners(patience=10.0, accepted=200),
         shown=True,
         note="Mailgun signs a time and a token, not the event: who has seen one of its "
-        "deliveries can post another event with it, once the run of the first is forgotten.",
+        "deliveries can post another event with it, once its run has failed or is forgotten.",
     ),
     "google-forms": Sender(
         title="Google Forms",
@@ -479,8 +484,9 @@ SENDERS: dict[str, Sender] = {
         manners=Manners(patience=15.0, accepted=204, bare=True),
         shown=True,
         note="Twilio signs its fields and the address that it posts to: `url` is that address as "
-        "Twilio has it, without a query; if it has no path, the hook's is added. An unchanged "
-        "repeat with Twilio's I-Twilio-Idempotency-Token joins its run.",
+        "Twilio has it, without a query; if it has no path, the hook's is added. "
+        "No path with <names> is taken.",
+        replay=f"{UNTIMED}; an unchanged repeat with an I-Twilio-Idempotency-Token joins its run",
     ),
     "discord": Sender(
         title="Discord",
@@ -530,7 +536,10 @@ SENDERS: dict[str, Sender] = {
         steps="SNS, the topic, Create subscription. Protocol: HTTPS. Endpoint: `<URL>`. Raw "
         "message delivery: off, for it is not signed.",
         manners=Manners(patience=15.0),
-        note="The runner confirms the subscription. To check a signature it fetches SNS's "
+        handshake=handshake.SNS,
+        replay="refused after 2h; within that it joins the first run",
+        note="The runner confirms the subscription. A field that SNS does not know is not signed. "
+        "To check a signature it fetches SNS's "
         "certificate from the host of the topic's region, once a day.",
     ),
     "microsoft-graph": Sender(
@@ -547,6 +556,8 @@ SENDERS: dict[str, Sender] = {
         title="any other HMAC",
         example="{hmac: {header: X-Signature, secret: $MY_SECRET}}",
         steps="As the sender says; docs/auth.md has every setting.",
+        manners=Manners(patience=30.0),
+        replay="as its timestamp and id say",
         kind="scheme",
     ),
     "bearer": Sender(

@@ -185,15 +185,16 @@ class Signature(Common):
         if parts and LIKE_A_TIMESTAMP.match(contents.delivery.body):
             raise Unbelievable("the body begins as a timestamp does, which could be cut otherwise")
         message = signed_message(recipe, {"{body}": _signed_body(recipe, contents), **parts})
-        if not any([_made(key, message, recipe, signatures) for key in self.keys]):
+        made = [key for key in self.keys if _made(key, message, recipe, signatures)]
+        if not made:
             raise Unbelievable(self._mismatch())
         if recipe.timestamp:
             _refuse_stale(recipe, _timestamp(recipe, contents, offered), now)
         identity, event = identify(contents, recipe.names)
         if not recipe.timestamp:
-            return Verified(self.name, identity, event)
+            return Verified(self.name, identity, event, key=made[0])
         seal = hashlib.sha256(message).hexdigest()
-        return Verified(self.name, identity, event, seal, 2 * recipe.tolerance)
+        return Verified(self.name, identity, event, seal, 2 * recipe.tolerance, made[0])
 
     def _offered(self, contents: Contents) -> str:
         try:
@@ -219,6 +220,10 @@ def signed_message(recipe: Recipe, parts: Mapping[str, bytes]) -> bytes:
 def _signed_body(recipe: Recipe, contents: Contents) -> bytes:
     if not recipe.form_field or not contents.is_form:
         return contents.delivery.body
+    if b"&" in contents.delivery.body:  # seen before anything is decoded
+        raise Unbelievable(
+            f"the form has more than {recipe.form_field}, which is all that is signed"
+        )
     fields = contents.fields()
     if [name for name, _ in fields] != [recipe.form_field]:
         raise Unbelievable(

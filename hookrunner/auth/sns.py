@@ -31,12 +31,11 @@ ARN = re.compile(
 )
 CERTIFICATE = re.compile(r"/SimpleNotificationService-[A-Za-z0-9]{1,64}\.pem")
 
+CONFIRMED = ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
 SIGNED: Mapping[str, tuple[str, ...]] = {
     "Notification": ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"),
-    "SubscriptionConfirmation": (
-        fields := ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
-    ),
-    "UnsubscribeConfirmation": fields,
+    "SubscriptionConfirmation": CONFIRMED,
+    "UnsubscribeConfirmation": CONFIRMED,
 }
 """The fields that are signed, by type, in their order; Subject only if there is one."""
 
@@ -84,7 +83,7 @@ class Sns(Common):
         if message["TopicArn"] not in self.topics:
             raise Unbelievable(f"the topic {message['TopicArn'][:300]} is none of the hook's")
         signature = _signature(message)
-        certificate = CERTIFICATES.get(_certificate_url(message), now)
+        certificate = CERTIFICATES.get(_certificate_url(message))
         if not certificate.begins <= now <= certificate.ends:
             raise Unbelievable("its certificate is not valid now")
         sha1 = message["SignatureVersion"] == "1"
@@ -95,7 +94,7 @@ class Sns(Common):
         names = identify(contents, self.names)
         return Verified("aws-sns", *names, seal, 2 * self.tolerance)
 
-    def greet(self, delivery: Delivery, value: Json) -> Greeting | None:
+    def greet(self, delivery: Delivery, value: Json, verified: Verified) -> Greeting | None:
         """Confirm a subscription; say that one has ended."""
         message = _texts(value)
         if message["Type"] == "SubscriptionConfirmation":
@@ -186,7 +185,7 @@ class _Certificates:
         """When a name was asked for in vain, of late."""
         self._lock = threading.Lock()
 
-    def get(self, url: str, now: float) -> Certificate:
+    def get(self, url: str) -> Certificate:
         """The certificate of an address.
 
         Raises Unbelievable if there is none, Refused(503) if it cannot be had just now.
