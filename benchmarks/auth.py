@@ -91,7 +91,8 @@ def _dearest(name: str, size: int) -> bytes:
     if name in ("gitea", "forgejo"):
         return b"payload=" + b"%41" * ((size - 8) // 3)
     if name == "twilio":
-        return b"&".join([b"a=" + b"%41" * (size // 3000)] * 999)
+        fields = 999 if size > 9000 else 99
+        return b"&".join([b"a=" + b"%41" * max((size // fields - 4) // 3, 1)] * fields)
     if name == "microsoft-graph":
         items = b",".join([b'{"clientState":""}'] * (size // 19 - 2))
         return b'{"value":[' + items + b"]}"

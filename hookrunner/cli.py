@@ -23,6 +23,12 @@ VERBS: Mapping[str, str] = {
     SERVE: "serve hooks.yaml (the default)",
     "check": "say what is wrong with hooks.yaml, or show its hooks",
     "senders": "what to paste where, for every sender that auth: knows",
+    "runs": "list runs, newest first",
+    "show": "all of a run: its payload, its attempts, what they printed",
+    "logs": "what scripts have printed; --follow, as they print it",
+    "replay": "do runs again",
+    "cancel": "end runs that are queued or running",
+    "prune": "forget old runs",
 }
 """The verbs, each a module of `hookrunner.verbs`, which is imported when it is asked for."""
 

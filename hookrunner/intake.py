@@ -35,10 +35,12 @@ from hookrunner.model import (
     Manners,
     Misfit,
     NewRun,
+    Query,
     Recorded,
     Refused,
     Run,
     State,
+    Terms,
     Verified,
 )
 from hookrunner.payload import Payload
@@ -50,6 +52,10 @@ LATER = {"Retry-After": "60"}
 ALWAYS_SECRET = frozenset({"authorization", "proxy-authorization", "cookie"})
 """Headers that are kept from journal and script whatever the hook's scheme is."""
 
+PRUNED_AT_ONCE = 1000
+"""Runs that are forgotten in one transaction: all who record wait for it."""
+
+MOST_LISTED = 10_000
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -169,6 +175,20 @@ class Intake:
             raise Refused(409, "it has ended already")
         self.log.info(f"{run_id} cancelled; it was {was}", run=run_id)
         return was
+
+    def prune(self, older: float | None) -> int:
+        """Forget runs that ended longer ago than their hooks keep them, or than so many seconds.
+
+        How many. Raises JournalUnavailable.
+        """
+        terms = {path: hook.terms for path, hook in self.config.hooks.items()}
+        if older is not None:
+            known = {run.hook for run in self.journal.runs(Query(most=MOST_LISTED))} | set(terms)
+            terms = {path: replace(terms.get(path, Terms()), keep=older) for path in known}
+        pruned = 0
+        while some := self.journal.prune(terms, PRUNED_AT_ONCE):
+            pruned += some
+        return pruned
 
     def _recorded(self, run_id: str) -> NewRun:
         try:

@@ -57,13 +57,15 @@ OWN_PAGES = {
     r"/-/runs": "GET",
     r"/-/runs/[^/]+": "GET",
     r"/-/runs/[^/]+/(replay|cancel)": "POST",
+    r"/-/prune": "POST",
 }
 
 MOST_LISTED = 500
+SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
 QUERIES = {
     "hook": re.compile(r"(?s:.*)"),
     "state": re.compile("|".join(State)),
-    "since": re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?"),
+    "since": SECONDS,
     "before": re.compile(r"[0-9]{1,18}"),
     "limit": re.compile(r"[1-9][0-9]{0,8}"),
 }
@@ -177,6 +179,7 @@ class Web:
         app.route("/-/runs/<run_id>", "GET", self._answering(self.state))
         app.route("/-/runs/<run_id>/replay", "POST", self._answering(self.replay))
         app.route("/-/runs/<run_id>/cancel", "POST", self._answering(self.cancel))
+        app.route("/-/prune", "POST", self._answering(self.prune))
         app.route("<path:re:(?s:.*)>", "ANY", self._answering(self.deliver))
         return app
 
@@ -244,6 +247,18 @@ class Web:
         if self.intake.cancel(run_id) is State.RUNNING:
             self.end_script(run_id)
         return self.state(environ, run_id)
+
+    def prune(self, environ: Environ) -> Answer:
+        """Forget what has ended, by order of the administrator; how many runs that were."""
+        self._need_admin(environ)
+        older = str(form.query(environ.get("QUERY_STRING", "")).get("older", ""))
+        if older and not SECONDS.fullmatch(older):
+            raise Refused(400, f"older cannot be {older[:40]!r}; it is in seconds")
+        try:
+            pruned = self.intake.prune(float(older) if older else None)
+        except JournalUnavailable as error:
+            raise unavailable(error) from None
+        return _json(200, {"pruned": pruned})
 
     def _need_admin(self, environ: Environ) -> None:
         """Raise Refused unless the request carries ADMIN_TOKEN as a bearer token."""

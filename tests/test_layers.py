@@ -54,6 +54,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("app",),
     ("verbs", "verbs.terminal", "verbs.context", "verbs.remote"),
     ("verbs.source",),
+    ("verbs.runs",),
     ("verbs.*",),
     ("cli",),
     ("runner",),
@@ -69,6 +70,7 @@ ONLY_IMPORTER = {
     "waitress": "serving",
     "yaml": "sections",
     "cryptography": "auth.publickey",
+    "urllib3": "verbs.remote",
 }
 
 

@@ -12,7 +12,6 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -23,14 +22,10 @@ from hookrunner.journal.reading import Reader, open_reader
 from hookrunner.journal.sqlite import SqliteJournal
 from hookrunner.log import Log
 from hookrunner.mask import Masker
-from hookrunner.model import BadConfig, Json, Query, Refused, State, Terms, Trouble
+from hookrunner.model import BadConfig, Json, Query, Refused, State, Trouble
 from hookrunner.units import duration
 from hookrunner.verbs.context import Context, brief
 from hookrunner.verbs.remote import Server
-from hookrunner.worker import served
-
-MOST_PRUNED = 1000
-"""Runs that are forgotten in one transaction."""
 
 
 class Source(Protocol):
@@ -154,7 +149,7 @@ class Local:
         with self._changing() as (server, intake):
             if server:
                 return server.prune(older)
-            return prune(_asked(intake), older)
+            return _asked(intake).prune(older)
 
     @contextmanager
     def _changing(self) -> Iterator[tuple[Server | None, Intake | None]]:
@@ -188,18 +183,6 @@ class Local:
             return Masker(self._project.load().secrets)
         except BadConfig:
             return Masker()
-
-
-def prune(intake: Intake, older: float | None) -> int:
-    """Forget what ended longer ago than its hook keeps it, or than so many seconds."""
-    terms = served(intake.config)
-    if older is not None:
-        known = {run.hook for run in intake.journal.runs(Query(most=10_000))} | terms.keys()
-        terms = {hook: replace(terms.get(hook, Terms()), keep=older) for hook in known}
-    pruned = 0
-    while some := intake.journal.prune(terms, MOST_PRUNED):
-        pruned += some
-    return pruned
 
 
 def _asked(intake: Intake | None) -> Intake:

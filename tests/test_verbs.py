@@ -1,0 +1,251 @@
+"""Runs, as people handle them on the command line: here, or at a server."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from tests.serving import Project, Server, wait_until
+
+TOKEN = "the administrator's"
+
+HOOKS = """
+/good: {script: good.sh, auth: none}
+/bad: {script: bad.sh, auth: none}
+/held: {script: held.sh, auth: none, respond: accepted}
+"""
+HELD = "echo begun; touch begun; until [ -e go ]; do sleep 0.02; done; echo done\n"
+
+
+@dataclass
+class Desk:
+    """A project, its server, and what they have done so far."""
+
+    project: Project
+    server: Server
+    good: str
+    bad: str
+
+    def ask(self, *words: str, **environ: str) -> CompletedProcess[str]:
+        return self.project.command(*words, **{"ADMIN_TOKEN": TOKEN, **environ})
+
+    def told(self, *words: str) -> str:
+        done = self.ask(*words)
+        assert (done.returncode, done.stderr) == (0, ""), done
+        return done.stdout
+
+    def refused(self, *words: str, **environ: str) -> str:
+        done = self.ask(*words, **environ)
+        assert (done.returncode, done.stdout) == (1, ""), done
+        return done.stderr
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    project = Project(tmp_path / "project").hooks(HOOKS).script("held.sh", HELD)
+    project.script("good.sh", "cat; echo; echo é >&2\n").script("bad.sh", "exit 3\n")
+    with project.serve(ADMIN_TOKEN=TOKEN) as server:
+        good = server.post_json("/good?q=1", {"a": "é"}).headers["Hook-Run"]
+        bad = server.post_json("/bad", [1]).headers["Hook-Run"]
+        yield Desk(project, server, good, bad)
+
+
+def timeless(text: str) -> str:
+    """The text without what is another each time."""
+    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "TIME", text)
+    return re.sub(r"\b0\.\d+s", "0.1s", text)
+
+
+@pytest.fixture(params=["here", "at the server"])
+def where(request: pytest.FixtureRequest, desk: Desk) -> list[str]:
+    """The words that say where: the journal of this machine, or a server."""
+    return [] if request.param == "here" else ["--url", f"http://127.0.0.1:{desk.server.port}"]
+
+
+def test_runs_are_listed_newest_first(desk: Desk, where: list[str]) -> None:
+    assert timeless(desk.told("runs", *where)) == (
+        "RUN                   WHEN                 HOOK   EVENT  ATTEMPT  STATE      OUTCOME\n"
+        f"{desk.bad}  TIME  /bad   -      1        failed     exit 3\n"
+        f"{desk.good}  TIME  /good  -      1        succeeded  exit 0\n"
+    )
+
+
+def test_runs_are_picked_by_hook_state_and_time(desk: Desk, where: list[str]) -> None:
+    def ids(*words: str) -> list[str]:
+        return [run["run"] for run in json.loads(desk.told("runs", "--json", *words, *where))]
+
+    assert ids("--state", "failed") == ids("--hook", "/bad") == [desk.bad]
+    assert ids("--since", "1h") == ids("--since", "2020-01-01") == [desk.bad, desk.good]
+    assert ids("--since", "2999-01-01T00:00Z") == []
+    assert ids("--limit", "1") == [desk.bad]
+    assert desk.told("runs", "--hook", "/nothing", *where) == "no run is like that\n"
+
+
+def test_all_of_a_run_is_shown(desk: Desk, where: list[str]) -> None:
+    for part in (desk.good, desk.good[:8], desk.good[-8:], desk.good[:8].upper()):
+        assert timeless(desk.told("show", part, *where)) == (
+            f"run       {desk.good}\n"
+            "hook      /good\n"
+            "state     succeeded\n"
+            "recorded  TIME\n"
+            "ended     TIME\n"
+            "request   POST /good?q=1 from 127.0.0.1\n"
+            "payload   application/json\n"
+            "    {\n"
+            '      "a": "é"\n'
+            "    }\n"
+            "\n"
+            "attempt 1, begun TIME: succeeded in 0.1s: exit 0\n"
+            '    | {"a": "\\u00e9"}\n'
+            "    ! é\n"
+        )
+    assert desk.told("show", desk.good, "--payload", *where) == '{"a": "\\u00e9"}'
+    assert json.loads(desk.told("show", desk.bad, "--json", *where))["hook"] == "/bad"
+
+
+def test_what_scripts_printed_is_shown_run_by_run(desk: Desk, where: list[str]) -> None:
+    good = (
+        f'{desk.good} /good | {{"a": "\\u00e9"}}\n'
+        f"{desk.good} /good ! é\n"
+        f"{desk.good} /good succeeded in 0.1s: exit 0\n"
+    )
+    assert timeless(desk.told("logs", desk.good, *where)) == good
+    bad = f"{desk.bad} /bad failed in 0.1s: exit 3\n"
+    assert timeless(desk.told("logs", *where)) == good + bad
+
+
+def test_a_run_is_followed_to_its_end(desk: Desk, where: list[str]) -> None:
+    import subprocess
+    import sys
+
+    from tests.serving import REPOSITORY, environment
+
+    run = desk.server.post_json("/held", {}).headers["Hook-Run"]
+    # What it prints is in the journal a second after it has begun.
+    wait_until(lambda: "begun" in desk.told("logs", run, *where), "its first line")
+    follower = subprocess.Popen(
+        [sys.executable, str(REPOSITORY / "runner.py"), "logs", run, "--follow", *where],
+        cwd=desk.project.folder,
+        env=environment({"ADMIN_TOKEN": TOKEN, "PYTHONUNBUFFERED": "1"}),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert follower.stdout
+    assert follower.stdout.readline() == f"{run} /held | begun\n"
+    (desk.project.folder / "go").touch()
+    rest = follower.communicate(timeout=20)[0]
+    assert re.fullmatch(rf"{run} /held \| done\n{run} /held succeeded in [\d.]+s: exit 0\n", rest)
+    assert follower.returncode == 0
+
+
+def test_runs_are_done_again(desk: Desk, where: list[str]) -> None:
+    told = desk.told("replay", desk.good[:9], desk.bad[-9:], *where).splitlines()
+    assert [line.split()[:3] for line in told] == [
+        [desk.good, "again", "as"],
+        [desk.bad, "again", "as"],
+    ]
+    again = told[0].split()[-1]
+    assert desk.server.wait_until_over(again)["state"] == "succeeded"
+    assert f"replaces  {desk.good}\n" in desk.told("show", again, *where)
+
+
+def test_all_that_failed_is_done_again(desk: Desk, where: list[str]) -> None:
+    dry = desk.told("replay", "--failed", "--since", "1h", "--dry-run", *where)
+    assert dry == f"{desk.bad} would be done again\n"
+    told = desk.told("replay", "--failed", "--since", "1h", *where)
+    assert re.fullmatch(rf"{desk.bad} again as [a-z2-7]{{20}}\n", told)
+    none = desk.told("replay", "--failed", "--hook", "/good", *where)
+    assert none == "no run has failed like that\n"
+
+
+def test_a_run_is_cancelled(desk: Desk, where: list[str]) -> None:
+    run = desk.server.post_json("/held", {}).headers["Hook-Run"]
+    assert desk.told("cancel", run, *where) == f"{run} cancelled\n"
+    assert desk.server.state(run)["state"] == "cancelled"
+    assert "it has ended already" in desk.refused("cancel", run, *where)
+
+
+def test_old_runs_are_forgotten(desk: Desk, where: list[str]) -> None:
+    assert desk.told("prune", *where) == "0 runs forgotten\n"
+    assert desk.told("prune", "--older", "1ms", *where) == "2 runs forgotten\n"
+    assert desk.told("runs", *where) == "there is no run yet\n"
+    assert desk.refused("show", "q7", *where) == (
+        "no run begins or ends with 'q7'; there is none yet\n"
+    )
+
+
+def test_a_part_of_an_id_that_is_of_no_run_is_told_with_the_newest(
+    desk: Desk, where: list[str]
+) -> None:
+    for part in ("0", "%", "q" * 21, "é", "../x"):
+        assert desk.refused("show", part, *where) == (
+            f"no run begins or ends with {part!r}; the newest is {desk.bad}\n"
+        )
+
+
+def test_a_part_of_several_ids_is_told_with_them(desk: Desk, where: list[str]) -> None:
+    ids = [desk.good, desk.bad]
+    while not (letter := next((i[0] for i in ids if sum(o[0] == i[0] for o in ids) > 1), "")):
+        ids.append(desk.server.post_json("/good", {}).headers["Hook-Run"])
+    told = desk.refused("show", letter, *where)
+    assert told.startswith(f"several runs begin or end with '{letter}': ")
+    assert told.endswith("; give more of one\n")
+
+
+def test_without_a_server_the_journal_itself_is_changed(desk: Desk) -> None:
+    desk.server.stop()
+    told = desk.told("replay", desk.bad)
+    again = told.split()[-1]
+    assert desk.told("runs", "--state", "queued").splitlines()[1].split()[0] == again
+    assert desk.told("cancel", again) == f"{again} cancelled\n"
+    assert desk.told("prune", "--older", "1ms") == "3 runs forgotten\n"
+
+
+@pytest.mark.parametrize("verb", ["replay", "cancel"])
+def test_what_changes_a_server_s_runs_needs_its_token(desk: Desk, verb: str) -> None:
+    url = f"http://127.0.0.1:{desk.server.port}"
+    told = desk.refused(verb, desk.bad, ADMIN_TOKEN="")
+    assert told == (
+        f"{url} is asked as its administrator, and ADMIN_TOKEN is not set; set it to the "
+        "server's (heroku config:get ADMIN_TOKEN), or in .env, and start it anew\n"
+    )
+    told = desk.refused(verb, desk.bad, ADMIN_TOKEN="wrong")
+    assert told == f"{url} answered 401: not authorised\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--url", "nonsense"],
+         "--url must be an address such as https://app.herokuapp.com, not 'nonsense'\n"),
+        (["--url", "ftp://a"],
+         "--url must be an address such as https://app.herokuapp.com, not 'ftp://a'\n"),
+        (["--since", "soon"],
+         "--since must be a time ago such as 2h, or a time such as 2026-11-28T14:00Z, "
+         "not 'soon'\n"),
+        (["--limit", "0"], "--limit must be a whole number from 1 to 500, not '0'\n"),
+        (["--data", "nowhere"],
+         "there is no journal in {folder}/nowhere; start the server, or name another --data\n"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_asked_is_told(desk: Desk, words: list[str], told: str) -> None:
+    assert desk.refused("runs", *words) == told.format(folder=desk.project.folder)
+
+
+def test_a_server_that_is_not_there_is_told(desk: Desk) -> None:
+    told = desk.refused("runs", "--url", "http://127.0.0.1:1")
+    assert told == "http://127.0.0.1:1 cannot be reached: [Errno 111] Connection refused\n"
+
+
+def test_a_one_off_dyno_says_that_its_disk_is_another(desk: Desk) -> None:
+    assert desk.refused("runs", DYNO="run.1234") == (
+        "a one-off dyno has a disk of its own, and not the server's journal; ask the server, "
+        "on your own machine: ADMIN_TOKEN=$(heroku config:get ADMIN_TOKEN) "
+        "python runner.py runs --url https://YOUR-APP.herokuapp.com\n"
+    )
