@@ -23,6 +23,8 @@ VERBS: Mapping[str, str] = {
     SERVE: "serve hooks.yaml (the default)",
     "check": "say what is wrong with hooks.yaml, or show its hooks",
     "senders": "what to paste where, for every sender that auth: knows",
+    "send": "post to a hook as its sender would, and show what comes of it",
+    "try": "run a script once on a stored payload, without a server",
     "runs": "list runs, newest first",
     "show": "all of a run: its payload, its attempts, what they printed",
     "logs": "what scripts have printed; --follow, as they print it",
@@ -31,6 +33,9 @@ VERBS: Mapping[str, str] = {
     "prune": "forget old runs",
 }
 """The verbs, each a module of `hookrunner.verbs`, which is imported when it is asked for."""
+
+MODULES = {"try": "once"}
+"""The module of a verb whose name is a word of Python's."""
 
 SETTINGS = """each setting can also be an environment variable: HOOKS (--config), DATA_DIR (--data),
 HOST, PORT, THREADS, SLOTS, GRACE, LEASE; LOG_FORMAT=text|logfmt|json; FORWARDED_ALLOW lists
@@ -47,7 +52,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
     """Do what the command line says; return the exit status."""
     try:
         verb, rest = _split(argv)
-        module = import_module(f"hookrunner.verbs.{verb.replace('-', '_')}")
+        module = import_module(f"hookrunner.verbs.{MODULES.get(verb, verb)}")
         return int(module.run(_arguments(verb, module, rest), environ))
     except BadConfig as error:
         complain(error.problems)
@@ -102,7 +107,9 @@ def _arguments(verb: str, module: ModuleType, rest: list[str]) -> argparse.Names
         description=module.__doc__ if not serves else HEAD,
         epilog=_epilog(module, serves=serves),
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        conflict_handler="resolve",  # to `send`, --data is the payload, as it is to curl
     )
+    parser.set_defaults(data=None)
     parser.add_argument("--version", action="version", version=f"hookrunner {VERSION}")
     parser.add_argument("--config", metavar="PATH", help="the hooks.yaml to use")
     parser.add_argument("--data", metavar="DIR", help="where runs are kept; default var/")

@@ -248,7 +248,8 @@ def test_a_number_of_five_thousand_digits_is_no_bug_of_ours(project: Project) ->
     [
         (
             ["chekc"],
-            "argument VERB: invalid choice: 'chekc' (choose from 'serve', 'check', 'senders')",
+            "argument VERB: invalid choice: 'chekc' "
+            f"(choose from {', '.join(map(repr, cli.VERBS))})",
         ),
         (["check", "more"], "unrecognized arguments: more"),
         (["check", "--verbose"], "unrecognized arguments: --verbose"),

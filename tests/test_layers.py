@@ -30,7 +30,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("auth.signature", "auth.credential", "auth.allowed"),
     ("auth.handshake", "auth.twilio", "auth.sns", "auth.graph", "auth.settings"),
     ("auth.senders",),
-    ("auth.schemes", "auth.listing"),
+    ("auth.schemes", "auth.listing", "auth.outgoing"),
     ("auth",),
     ("formats",),
     ("fastschema",),
@@ -54,7 +54,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("app",),
     ("verbs", "verbs.terminal", "verbs.context", "verbs.remote"),
     ("verbs.source",),
-    ("verbs.runs",),
+    ("verbs.runs", "verbs.logs"),
     ("verbs.*",),
     ("cli",),
     ("runner",),
@@ -71,6 +71,7 @@ ONLY_IMPORTER = {
     "yaml": "sections",
     "cryptography": "auth.publickey",
     "urllib3": "verbs.remote",
+    "tqdm": "verbs.terminal",
 }
 
 

@@ -68,6 +68,12 @@ class Twilio(Common):
         return Verified("twilio", *identify(Contents.of(delivery), self.names))
 
 
+def signature_of(scheme: Twilio, delivery: Delivery) -> str:
+    """The header that Twilio would add to a delivery. Raises Unbelievable if it cannot be read."""
+    text = address(scheme.url, delivery) + _signed_params(delivery)
+    return _sign(scheme.keys[0], text, "sha1").decode()
+
+
 def address(url: str, delivery: Delivery) -> str:
     """The address of a delivery as Twilio has it: one without a path has the delivery's."""
     whole = url.rstrip("/") + quote(delivery.path) if urlsplit(url).path in ("", "/") else url

@@ -34,14 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, given: Mapping[str, str]) -> int:
     runs = source(arguments, context(arguments, given))
     if arguments.id:
-        shown = _Shown(runs, [find(runs, arguments.id)])
+        shown = Shown(runs, [find(runs, arguments.id)])
         terminal.show(shown.news())
         while arguments.follow and shown.unended:
             time.sleep(EVERY)
             terminal.show(shown.news())
         return 0
     newest = runs.runs(picked(arguments, NEWEST))
-    shown = _Shown(runs, [each["run"] for each in reversed(newest)])
+    shown = Shown(runs, [each["run"] for each in reversed(newest)])
     terminal.show(shown.news())
     last = max((each["seq"] for each in newest), default=0)
     while arguments.follow:
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace, given: Mapping[str, str]) -> int:
     return 0
 
 
-class _Shown:
+class Shown:
     """Runs that have not ended as far as has been shown, and how much that is."""
 
     def __init__(self, runs: Source, ids: list[str]) -> None:

@@ -6,10 +6,14 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, as_completed
 from contextlib import suppress
+from typing import TypeVar
 
 from hookrunner.model import Json, Trouble
+
+T = TypeVar("T")
 
 COLOURS = {
     "succeeded": "32",
@@ -55,6 +59,13 @@ def show(lines: Iterable[str]) -> None:
 def show_json(said: Json) -> None:
     """Print a value as JSON."""
     show([json.dumps(said, ensure_ascii=False, indent=2)])
+
+
+def progress(asked: Sequence[Future[T]]) -> Iterator[Future[T]]:
+    """The futures as they are done, with a bar on stderr if somebody looks."""
+    from tqdm import tqdm  # imported late: only who sends many times needs it
+
+    return iter(tqdm(as_completed(asked), total=len(asked), disable=None, unit=" sent"))
 
 
 def complain(lines: Iterable[str]) -> None:
