@@ -23,6 +23,7 @@ VERBS: Mapping[str, str] = {
     SERVE: "serve hooks.yaml (the default)",
     "check": "say what is wrong with hooks.yaml, or show its hooks",
     "senders": "what to paste where, for every sender that auth: knows",
+    "form": "print the Apps Script that sends a Google Form's answers to a hook",
     "send": "post to a hook as its sender would, and show what comes of it",
     "try": "run a script once on a stored payload, without a server",
     "runs": "list runs, newest first",
