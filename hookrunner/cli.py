@@ -22,6 +22,7 @@ SERVE = "serve"
 VERBS: Mapping[str, str] = {
     SERVE: "serve hooks.yaml (the default)",
     "check": "say what is wrong with hooks.yaml, or show its hooks",
+    "new": "add a hook: its entry, a script to begin with, a schema from a sample",
     "senders": "what to paste where, for every sender that auth: knows",
     "form": "print the Apps Script that sends a Google Form's answers to a hook",
     "send": "post to a hook as its sender would, and show what comes of it",

@@ -42,6 +42,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("imports",),
     ("envfile", "files", "respond", "terms"),
     ("config",),
+    ("advice",),
     ("pages", "telling"),
     ("launch.child",),
     ("launch.output", "launch.kin"),
@@ -72,6 +73,7 @@ ONLY_IMPORTER = {
     "cryptography": "auth.publickey",
     "urllib3": "verbs.remote",
     "tqdm": "verbs.terminal",
+    "genson": "verbs.new",
 }
 
 

@@ -466,8 +466,9 @@ SENDERS: dict[str, Sender] = {
     "google-forms": Sender(
         title="Google Forms",
         example="{google-forms: $FORM_SECRET}",
-        steps="The form, Apps Script: a script that signs as Standard Webhooks does, with "
-        "`<SECRET>` as the key (docs/auth.md), and posts to `<URL>`.",
+        steps="The form, ⋮, Apps Script: paste what `python runner.py form /PATH --url "
+        "https://YOUR-APP.herokuapp.com` prints, and do what stands at its top. It posts to "
+        "`<URL>` and signs with `<SECRET>`.",
         ways=(
             # Its key is the secret's text as it is, because
             # Utilities.computeHmacSha256Signature takes text most readily.

@@ -6,28 +6,38 @@ import argparse
 from collections.abc import Mapping
 
 from hookrunner import units
+from hookrunner.advice import advice
 from hookrunner.config import switched_off
 from hookrunner.model import Hook
 from hookrunner.verbs import terminal
 from hookrunner.verbs.context import context
 
+KEYS = ("path", "methods", "auth", "script", "respond", "state")
 HEADINGS = ("PATH", "METHODS", "WHO MAY POST", "SCRIPT", "ANSWERS", "STATE")
 
 EXAMPLES = """
-  python runner.py check            say what is wrong with hooks.yaml, or show its hooks
+  python runner.py check            what is wrong with hooks.yaml, or its hooks; exits 1 if
+                                    one is switched off
+  python runner.py check --json     for a program to read
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Nothing but what every verb takes."""
+    terminal.add_json(parser)
 
 
 def run(arguments: argparse.Namespace, given: Mapping[str, str]) -> int:
     project = context(arguments, given)
     config = project.load()
-    terminal.table(HEADINGS, [_row(hook) for hook in config.hooks.values()])
     lines = switched_off(config, on_dyno=project.on_dyno)
-    terminal.complain(lines)
+    warnings = list(advice(config))
+    if arguments.json:
+        rows = [_row(hook) for hook in config.hooks.values()]
+        hooks = [dict(zip(KEYS, row, strict=True)) for row in rows]
+        terminal.show_json({"hooks": hooks, "switched_off": lines, "warnings": warnings})
+    else:
+        terminal.table(HEADINGS, [_row(hook) for hook in config.hooks.values()])
+        terminal.complain([*lines, *(f"warning: {line}" for line in warnings)])
     return 1 if lines else 0
 
 
