@@ -160,7 +160,7 @@ def _unfit_values(schema: Mapping[str, Json], here: str) -> str:
 
 def _is_of(value: Json, kind: Json) -> bool:
     if isinstance(value, bool):
-        return kind == "boolean"
+        return bool(kind == "boolean")
     if kind == "integer" and isinstance(value, float):
         return bool(value.is_integer())
     return isinstance(value, KINDS.get(str(kind), (object,)))
