@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from hookrunner import pointer
 from hookrunner.auth import credential, publickey
 from hookrunner.auth.allowed import Allowed
 from hookrunner.auth.contents import PAYLOAD
-from hookrunner.auth.graph import ClientState
 from hookrunner.auth.publickey import NoKey
 from hookrunner.auth.scheme import Known
 from hookrunner.auth.senders import SENDERS, InHeader, Sender
@@ -25,8 +24,6 @@ from hookrunner.auth.settings import (
     words,
 )
 from hookrunner.auth.signature import ALGORITHMS, ITEM, Recipe, Signature, read_secret
-from hookrunner.auth.sns import ARN, TOLERANCE, Sns
-from hookrunner.auth.twilio import Twilio
 from hookrunner.model import Json, Names, Place, Scheme
 from hookrunner.sections import (
     VARIABLE,
@@ -43,16 +40,21 @@ from hookrunner.sections import (
     text,
 )
 
-Made = (
-    Signature
-    | credential.Bearer
-    | credential.Token
-    | credential.Basic
-    | Twilio
-    | Sns
-    | ClientState
-    | Allowed
-)
+if TYPE_CHECKING:
+    from hookrunner.auth.graph import ClientState
+    from hookrunner.auth.sns import Sns
+    from hookrunner.auth.twilio import Twilio
+
+    Made = (
+        Signature
+        | credential.Bearer
+        | credential.Token
+        | credential.Basic
+        | Twilio
+        | Sns
+        | ClientState
+        | Allowed
+    )
 
 
 def read_auth(value: Value) -> tuple[Scheme, ...] | None:
@@ -330,6 +332,8 @@ def _basic(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:
 
 
 def _twilio(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:
+    from hookrunner.auth.twilio import Twilio  # few hooks need it, and all must start
+
     section = mapping(value, sender.example)
     if section is None:
         return ()
@@ -362,6 +366,8 @@ def _is_url(found: str) -> bool:
 
 
 def _sns(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:
+    from hookrunner.auth.sns import TOLERANCE, Sns  # few hooks need it, and all must start
+
     section = mapping(value, sender.example)
     if section is None:
         return ()
@@ -382,6 +388,8 @@ def _sns(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:
 
 
 def _arn(value: Value) -> str:
+    from hookrunner.auth.sns import ARN  # few hooks need it, and all must start
+
     found = text(value)
     if named := VARIABLE.fullmatch(found):
         found = value.source.variable(named[1])
@@ -393,6 +401,8 @@ def _arn(value: Value) -> str:
 
 
 def _graph(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:
+    from hookrunner.auth.graph import ClientState  # few hooks need it, and all must start
+
     if isinstance(value.plain, dict):
         section = value.section()
         found = words(section, "secret")

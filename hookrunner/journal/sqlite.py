@@ -809,8 +809,8 @@ def _prepare(db: sqlite3.Connection) -> None:
     [version] = db.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
         raise _Newer(f"it was written by a newer version (schema {version})")
-    for number, step in enumerate(MIGRATIONS[version:], version + 1):
-        db.executescript(f"BEGIN;{step}PRAGMA user_version = {number};COMMIT;")
+    if steps := MIGRATIONS[version:]:  # in one commit: each waits for the disk
+        db.executescript(f"BEGIN;{''.join(steps)}PRAGMA user_version = {len(MIGRATIONS)};COMMIT;")
 
 
 def _lock(folder: Path) -> int:

@@ -7,11 +7,13 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, as_completed
 from contextlib import suppress
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from hookrunner.model import Json, Trouble
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 T = TypeVar("T")
 
@@ -63,7 +65,10 @@ def show_json(said: Json) -> None:
 
 def progress(asked: Sequence[Future[T]]) -> Iterator[Future[T]]:
     """The futures as they are done, with a bar on stderr if somebody looks."""
-    from tqdm import tqdm  # imported late: only who sends many times needs it
+    # Imported late: only who sends many times needs them.
+    from concurrent.futures import as_completed
+
+    from tqdm import tqdm
 
     return iter(tqdm(as_completed(asked), total=len(asked), disable=None, unit=" sent"))
 
