@@ -44,8 +44,10 @@ def test_a_hook_is_added_and_the_rest_of_the_file_stays_as_it_is(project: Projec
         "\n"
         "It needs its secret: DEPLOY_TOKEN is not set; "
         'set it: echo "DEPLOY_TOKEN=$(openssl rand -hex 32)" >> .env\n'
-        "Who posts adds the header Authorization: Bearer and that token.\n"
-        "Try it: python runner.py send /deploy/<env>, while the server runs (make run).\n"
+        "Who posts to https://YOUR-APP.herokuapp.com/deploy/<env> adds the header "
+        "Authorization: Bearer and that token.\n"
+        "Start the server (make run); one that runs without --reload, start anew.\n"
+        "Then try it: python runner.py send /deploy/<env>\n"
     )
     assert (project.folder / "hooks.yaml").read_text() == COMMENTED + (
         "\n\n/deploy/<env>:\n  script: deploy.py\n  auth: {bearer: $DEPLOY_TOKEN}\n"
@@ -105,6 +107,8 @@ def test_a_hook_is_made_for_every_sender(project: Project, name: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     words = " ".join(done.stdout.split())
     steps = " ".join(SENDERS[name].steps.replace("`", "").split())
+    steps = steps.replace("<URL>", f"https://my-app.herokuapp.com/{name}")
+    steps = steps.replace("<SECRET>", "that secret")
     assert f"On {SENDERS[name].title}'s side: {steps}" in words
     environ = {
         part.partition(",")[0].rstrip("}]"): SIGNERS[name].secret if name in SIGNERS else "x y z"

@@ -88,7 +88,8 @@ def run(arguments: argparse.Namespace, given: Mapping[str, str]) -> int:
     project = context(arguments, given)
     plan = _plan(arguments, project)
     _write(plan, project)
-    terminal.show(_next_steps(plan, arguments.sender, project))
+    place = (arguments.url or "https://YOUR-APP.herokuapp.com").rstrip("/") + plan.path
+    terminal.show(_next_steps(plan, arguments.sender, project, place))
     return 0
 
 
@@ -229,7 +230,7 @@ def _write(plan: Plan, project: Context) -> None:
         raise
 
 
-def _next_steps(plan: Plan, sender: str | None, project: Context) -> Iterator[str]:
+def _next_steps(plan: Plan, sender: str | None, project: Context, place: str) -> Iterator[str]:
     yield f"{project.config.name}: {plan.path} was added"
     for file in (plan.script, plan.schema):
         if file:
@@ -242,11 +243,13 @@ def _next_steps(plan: Plan, sender: str | None, project: Context) -> Iterator[st
     ]
     for line in lacking:
         yield f"It needs its secret: {line.partition(' is switched off: ')[2]}"
-    yield from _on_its_side(SENDERS[sender] if sender else None)
-    yield f"Try it: python runner.py send {plan.path}, while the server runs (make run)."
+    yield from _on_its_side(SENDERS[sender] if sender else None, place)
+    yield "Start the server (make run); one that runs without --reload, start anew."
+    yield f"Then try it: python runner.py send {plan.path}"
 
 
-def _on_its_side(sender: Sender | None) -> list[str]:
+def _on_its_side(sender: Sender | None, place: str) -> list[str]:
     if sender is None:
-        return ["Who posts adds the header Authorization: Bearer and that token."]
-    return textwrap.wrap(f"On {sender.title}'s side: {sender.steps.replace('`', '')}", 100)
+        return [f"Who posts to {place} adds the header Authorization: Bearer and that token."]
+    steps = sender.steps.replace("`", "").replace("<URL>", place).replace("<SECRET>", "that secret")
+    return textwrap.wrap(f"On {sender.title}'s side: {steps}", 100, break_on_hyphens=False)
