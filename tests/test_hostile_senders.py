@@ -40,12 +40,6 @@ HOOKS = HOOKS.replace("defaults: {script: cat.sh, ", "defaults: {").replace(
 
 
 @pytest.fixture(scope="module")
-def amazon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Amazon]:
-    with Amazon(tmp_path_factory.mktemp("amazon")) as amazon:
-        yield amazon
-
-
-@pytest.fixture(scope="module")
 def served(
     amazon: Amazon, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Project, Server]]:

@@ -639,6 +639,22 @@ def test_svix_s_key_pair_may_sign_under_either_name(served: tuple[Project, Serve
     assert server.request("POST", "/svix-key", b"{}", headers).status == 202
 
 
+def test_of_two_sets_of_headers_the_first_counts_alone(served: tuple[Project, Server]) -> None:
+    """So that whoever forges both costs one HMAC; Svix's own library looks at one, too."""
+    _, server = served
+    good = SIGNERS["svix"].post(now(), b'{"both": 1}')
+    bad = SIGNERS["svix"].post(now(), b'{"both": 1}', b"another key, of 32 bytes or so..")
+
+    def other(proof: Mapping[str, str]) -> dict[str, str]:
+        return {name.replace("svix", "webhook"): value for name, value in proof.items()}
+
+    both = replace(good, proof={**good.proof, **other(bad.proof)})
+    assert send(server, "/svix", both).status == 202
+    forged = replace(good, proof={**bad.proof, **other(good.proof)})
+    assert send(server, "/svix", forged).status == 401
+    server.wait_for_line("svix: the header Svix-Signature is there, and counts alone")
+
+
 PROVING = {
     "gitea": {"X-Gogs-Signature", "X-Hub-Signature", "X-Hub-Signature-256", "X-Gitea-Signature"},
     "gitlab": {"X-Gitlab-Token", "webhook-signature"},

@@ -135,12 +135,17 @@ def _preset(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:
     else:
         found = secrets(value)
         _note_shown(name, sender, value)
-    schemes = []
+    schemes: list[Made] = []
+    before: set[str] = set()
     for way, mine in _by_way(sender, value, found):
         made = _way(name, way, tolerance, value, mine)
         if made is None:
             return ()
-        schemes.append(replace(made, known=Known(words=further, flags=flags)))
+        made = replace(made, known=Known(words=further, flags=flags))
+        if isinstance(made, Signature):
+            made = replace(made, yields_to=frozenset(before - {made.recipe.signature}))
+            before.add(made.recipe.signature)
+        schemes.append(made)
     return tuple(schemes)
 
 
@@ -298,13 +303,17 @@ def _check_message(recipe: Recipe, value: Value, *, given_tolerance: bool) -> No
 
 
 def _bearer(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:
-    if isinstance(value.plain, dict):
-        section = value.section()
-        found = words(section, "value")
-        refuse_leftovers(section)
-    else:
-        found = secrets(value)
-    return (credential.Bearer(raw(found)),)
+    return (credential.Bearer(raw(_secrets_alone(value, "value"))),)
+
+
+def _secrets_alone(value: Value, name: str) -> tuple[str, ...]:
+    """The secrets of a scheme that has no other setting: as its value, or by that name."""
+    if not isinstance(value.plain, dict):
+        return secrets(value)
+    section = value.section()
+    found = words(section, name)
+    refuse_leftovers(section)
+    return found
 
 
 def _token(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:
@@ -403,14 +412,8 @@ def _arn(value: Value) -> str:
 def _graph(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:
     from hookrunner.auth.graph import ClientState  # few hooks need it, and all must start
 
-    if isinstance(value.plain, dict):
-        section = value.section()
-        found = words(section, "secret")
-        refuse_leftovers(section)
-    else:
-        found = secrets(value)
     names = Names((), ("payload:/value/0/changeType",))
-    return (ClientState(raw(found), names=names),)
+    return (ClientState(raw(_secrets_alone(value, "secret")), names=names),)
 
 
 def _ip(name: str, sender: Sender, value: Value) -> tuple[Made, ...]:

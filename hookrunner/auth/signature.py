@@ -146,6 +146,10 @@ class Signature(Common):
     of: str = ""
     """The config vars that hold the keys, for the log."""
 
+    yields_to: frozenset[str] = frozenset()
+    """Headers with which another way of its sender's counts, and this one does not: a forger
+    who sends several proofs is to cost one HMAC."""
+
     @property
     def signs_body(self) -> bool:
         return True
@@ -164,6 +168,8 @@ class Signature(Common):
 
     def _verify(self, contents: Contents, now: float) -> Verified:
         recipe = self.recipe
+        for header in self.yields_to & contents.delivery.headers.keys():
+            raise Unbelievable(f"the header {title(header)} is there, and counts alone")
         if recipe.signature.startswith(PAYLOAD):
             contents.proof()
         offered = self._offered(contents)
