@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -160,7 +161,8 @@ def test_a_file_with_a_mistake_is_left_as_it_was(project: Project) -> None:
 def test_a_script_that_was_made_is_good_python_and_good_bash(project: Project) -> None:
     new(project, "/one")
     new(project, "/two", "--bash")
-    ruff = ["ruff", "check", "--isolated", str(project.folder / "scripts" / "one.py")]
+    script = str(project.folder / "scripts" / "one.py")
+    ruff = [sys.executable, "-m", "ruff", "check", "--isolated", script]
     assert subprocess.run(ruff, cwd=REPOSITORY, capture_output=True, check=False).returncode == 0
     bash = ["bash", "-n", str(project.folder / "scripts" / "two.sh")]
     assert subprocess.run(bash, capture_output=True, check=False).returncode == 0
