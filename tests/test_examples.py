@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -209,27 +208,6 @@ def test_the_settings_table_of_the_readme_is_the_list_of_settings() -> None:
     _HookReader(empty, section, _Folders(folder, folder)).read()
 
     assert told == set(section.known)
-
-
-def test_the_readmes_own_endpoint_works_as_it_is_written(tmp_path: Path) -> None:
-    project = Project(copy_to(tmp_path / "hookrunner"))
-    told = (REPOSITORY / "README.md").read_text().partition("## Add an endpoint")[2]
-    script = told.partition("Write `scripts/deploy.sh`:\n\n")[2].partition("\nand name it")[0]
-    hook = told.partition("```yaml\n")[2].partition("```")[0]
-    project.script("deploy.sh", textwrap.dedent(script))
-    (project.folder / "hooks.yaml").write_text((project.folder / "hooks.yaml").read_text() + hook)
-    subprocess.run(
-        ["bash", "-c", 'echo "DEPLOY_TOKEN=$(openssl rand -hex 32)" >> .env'],
-        cwd=project.folder,
-        check=True,
-    )
-    token = (project.folder / ".env").read_text().strip().removeprefix("DEPLOY_TOKEN=")
-
-    with project.serve() as server:
-        answer = server.post_json(
-            "/deploy/staging", {"version": "1.2"}, Authorization=f"Bearer {token}"
-        )
-    assert (answer.status, answer.text) == (200, "deploying 1.2 to staging\n")
 
 
 def test_herokus_buildpack_takes_the_runtime_and_one_package_manager() -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.serving import REPOSITORY, Project, Server, environment
+from tests.documents import fits, typed
+from tests.serving import REPOSITORY, Project, Server
 from tests.test_examples import copy_to
 
 TUTORIAL = (REPOSITORY / "docs" / "tutorial.md").read_text()
@@ -33,17 +33,6 @@ def steps() -> Iterator[tuple[str, str]]:
             yield command, printed.strip("\n")
 
 
-def fits(printed: str, expected: str) -> bool:
-    """True if it is what was expected, with anything for `…`; columns of any width."""
-    lines = [re.sub(" +", " ", line.rstrip()) for line in expected.splitlines()]
-    pattern = "".join(
-        r"(?:.*\n)*?" if line == "…" else re.escape(line).replace("…", ".*") + r" *\n"
-        for line in lines
-    )
-    told = re.sub(" +", " ", printed.rstrip("\n")) + "\n"
-    return re.fullmatch(pattern, told) is not None
-
-
 def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
     project = Project(copy_to(tmp_path / "hookrunner"))
     binaries = f"{Path(sys.executable).parent}:/usr/bin:/bin"
@@ -58,19 +47,8 @@ def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
                 server.__enter__()
                 assert fits(server.wait_for_line("listens on"), expected), server.lines
             elif not command.startswith(ELSEWHERE) and "my-app-1234" not in command:
-                ran = subprocess.run(
-                    ["bash", "-c", command],
-                    cwd=project.folder,
-                    env=environment({"PATH": binaries}),
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                    timeout=60,
-                    check=False,
-                )
-                assert fits(ran.stdout, expected) or not (expected or ran.stdout), (
-                    command, ran.stdout, expected,
-                )  # fmt: skip
+                ran = typed(command, project.folder, PATH=binaries)
+                assert fits(ran.stdout, expected), (command, ran.stdout, expected)
             done.append(command)
     finally:
         if server:
