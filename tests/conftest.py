@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from tests.amazon import Amazon
-from tests.serving import Project
+from tests.serving import REPOSITORY, Project
+
+NO_CHROMIUM = "no Chromium was found, so the pages are NOT tested; on Debian: apt install chromium"
 
 
 @pytest.fixture(scope="module")
@@ -22,3 +29,46 @@ def amazon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Amazon]:
 def project(tmp_path: Path) -> Project:
     """A project folder of the test's own, with no hooks yet."""
     return Project(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def node() -> Path:
+    """A folder with the libraries for Node; it stays, beside those of Python."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        pytest.skip("there is no Node")
+    folder = Path(sys.prefix) / "node"
+    folder.mkdir(exist_ok=True)
+    for file in (REPOSITORY / "tests" / "node").iterdir():
+        shutil.copy(file, folder)
+    subprocess.run(
+        ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        timeout=110,
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A real browser. Without one its tests are skipped, but where CI is set they fail."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        assert not os.environ.get("CI"), NO_CHROMIUM
+        pytest.skip(NO_CHROMIUM)
+    # A sandbox of its own needs rights that a container's root does not have.
+    flags = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=found, args=flags)
+        yield browser
+        browser.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say aloud that the pages were not tested."""
+    if any(
+        NO_CHROMIUM in str(report.longrepr) for report in terminalreporter.getreports("skipped")
+    ):
+        terminalreporter.write_line(NO_CHROMIUM.upper(), red=True, bold=True)

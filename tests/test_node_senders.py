@@ -3,42 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from tests.posts import SIGNERS, Post
-from tests.serving import REPOSITORY, Project
+from tests.serving import Project
 from tests.test_senders import BODIES, PROOFS, QUIET, hook, send
-
-SOURCE = REPOSITORY / "tests" / "node"
-
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("node") and shutil.which("npm")), reason="there is no Node"
-)
-
-
-@pytest.fixture(scope="module")
-def node() -> Path:
-    """A folder with the libraries; it stays, beside those of Python."""
-    folder = Path(sys.prefix) / "node"
-    folder.mkdir(exist_ok=True)
-    for file in SOURCE.iterdir():
-        shutil.copy(file, folder)
-    subprocess.run(
-        ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline"],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-        timeout=110,
-    )
-    return folder
 
 
 def signed(node: Path, secret: str, body: bytes, at: int) -> Mapping[str, dict[str, str]]:
