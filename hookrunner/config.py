@@ -48,6 +48,14 @@ OWN_SECRETS = frozenset({"ADMIN_TOKEN", "JOURNAL_URL"})
 
 MASKED = (*OWN_SECRETS, "DATABASE_URL")
 OWN_VARIABLES = re.compile(r"HOOK_.*|TMPDIR")
+STEERING = re.compile(
+    r"PATH|IFS|ENV|HOME|SHELL|SHELLOPTS|BASHOPTS|CDPATH|GLOBIGNORE|PS[0-4]|PROMPT_COMMAND|ZDOTDIR"
+    r"|BASH_.*|LD_.*|DYLD_.*|GLIBC_TUNABLES|GCONV_PATH|LOCPATH|NLSPATH|MALLOC_.*"
+    r"|PYTHON.*|NODE_(?:OPTIONS|PATH|EXTRA_CA_CERTS|REPL_.*|V8_COVERAGE)|PERL.*|RUBYOPT|RUBYLIB|LUA_.*|PHPRC|PHP_INI_SCAN_DIR|CLASSPATH"
+    r"|_?JAVA_.*|JDK_JAVA_OPTIONS|GIT_.*|SSH_ASKPASS|EDITOR|VISUAL|PAGER"
+)
+"""Variables that say what shells, loaders and interpreters run: never what a sender says."""
+
 JUDGED = ("method", "path", "query", "headers", "payload")
 """What a `when` may speak of."""
 
@@ -75,13 +83,18 @@ class Config:
     """The paths of hooks whose schemes may have to ask another machine."""
 
 
-def load(path: Path, environ: Mapping[str, str]) -> Config:
-    """Read hooks.yaml and the .env beside it. Raises BadConfig with every problem."""
+def load(path: Path, environ: Mapping[str, str], data: bytes | None = None) -> Config:
+    """Read hooks.yaml and the .env beside it. Raises BadConfig with every problem.
+
+    With `data`, as if that stood in the file.
+    """
     problems: list[str] = []
     root = path.absolute().parent  # not resolved: a link that is swapped shall lead elsewhere
     full = {**envfile.read(root / ".env", problems), **environ}
     source = Source(path.name, full, problems)
-    hooks = _read_hooks(_read(path, source), source, root)
+    if data is None:
+        data = _read(path, source)
+    hooks = _read_hooks(data, source, root)
     if problems:
         raise BadConfig(problems)
     secret_names = OWN_SECRETS | source.secret_names
@@ -369,6 +382,11 @@ class _HookReader:
             elif OWN_VARIABLES.fullmatch(key.title):
                 key.complain(f"{key.title} is set by the runner; take another name")
             elif (read := item.read(self._variable)) is not None:
+                if STEERING.fullmatch(key.title) and template.is_posted(read):
+                    key.complain(
+                        f"{key.title} says what the script runs, and its value would be what "
+                        f"somebody posts; take another name, such as PAYLOAD_{key.title}"
+                    )
                 found[key.title] = read
         return found
 

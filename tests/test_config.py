@@ -520,6 +520,21 @@ SCHEMES = f"{', '.join(SENDERS)}; `python runner.py senders` tells of each"
                 "TMPDIR is set by the runner; take another name",
             ],
         ),
+        *(
+            (
+                f"env: {{{name}: '{value}'}}",
+                [f"{name} says what the script runs, and its value would be what somebody posts; "
+                 f"take another name, such as PAYLOAD_{name}"],
+            )
+            for name, value in [
+                ("PATH", "{payload:/PATH}"), ("PATH", "/opt:{query:p}"), ("IFS", "{header:X-I}"),
+                *((name, "{payload:/x}") for name in (
+                    "ENV", "SHELLOPTS", "BASHOPTS", "PS4", "PROMPT_COMMAND", "BASH_ENV", "HOME",
+                    "LD_PRELOAD", "LD_AUDIT", "PYTHONPATH", "PYTHONSTARTUP", "NODE_OPTIONS",
+                    "PERL5LIB", "PERL5OPT", "RUBYOPT", "RUBYLIB", "GIT_SSH_COMMAND",
+                )),
+            ]
+        ),
         ("pass_env: A", ["pass_env must be a list of config vars such as [API_KEY], not 'A'"]),
         ("pass_env: [ADMIN_TOKEN]", ["pass_env names ADMIN_TOKEN, which no script gets"]),
         ("pass_env: [JOURNAL_URL]", ["pass_env names JOURNAL_URL, which no script gets"]),
@@ -1437,6 +1452,20 @@ def test_a_file_in_json_with_a_repeated_key_is_refused_too(project: Project) -> 
     assert problems(project, text) == [
         "hooks.yaml:1: '/h' stands here a second time; the first is on line 1"
     ]
+
+
+def test_what_steers_a_script_may_be_set_by_the_file_itself(project: Project) -> None:
+    project.hooks(
+        "/d/<env>: {script: hello.py, auth: none, env: {PATH: '/opt:/bin', GIT_DIR: $DIR, "
+        "NODE_ENV: '{path:env}', PAYLOAD_PATH: '{payload:/PATH}', path: '{payload:/PATH}'}}\n"
+    )
+    config = load(project.folder / "hooks.yaml", {"DIR": "/repo"})
+    facts = Facts({"PATH": "x"}, {}, {}, {"env": "live"})
+    filled = {name: text.fill(facts) for name, text in config.hooks["/d/<env>"].env.items()}
+    assert filled == {
+        "PATH": "/opt:/bin", "GIT_DIR": "/repo", "NODE_ENV": "live", "PAYLOAD_PATH": "x",
+        "path": "x",
+    }  # fmt: skip
 
 
 def test_how_runs_are_kept_and_tried_again_is_read(project: Project) -> None:

@@ -39,7 +39,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("route",),
     ("template",),
     ("retry",),
-    ("imports",),
+    ("imports", "drafting", "writing"),
     ("envfile", "files", "respond", "terms"),
     ("config",),
     ("advice",),
@@ -73,7 +73,7 @@ ONLY_IMPORTER = {
     "cryptography": "auth.publickey",
     "urllib3": "verbs.remote",
     "tqdm": "verbs.terminal",
-    "genson": "verbs.new",
+    "genson": "drafting",
 }
 
 
