@@ -12,6 +12,9 @@ from hookrunner import envfile, units
 from hookrunner.config import Config, load
 from hookrunner.model import Trouble
 
+PLACEHOLDER = "https://YOUR-APP.herokuapp.com"
+"""Where an app is whose address nobody has told us."""
+
 APP = re.compile(
     r"(?i:https?)://(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~%/+-]*)?"
 )

@@ -20,7 +20,7 @@ from hookrunner.journal.reading import open_reader
 from hookrunner.model import Json, Query, Refused, Trouble
 from hookrunner.sections import Section, Source, compose, hint
 from hookrunner.verbs import terminal
-from hookrunner.verbs.context import Context, app_address, brief, context, number
+from hookrunner.verbs.context import PLACEHOLDER, Context, app_address, brief, context, number
 
 EXAMPLES = """
   python runner.py new /deploy --bash                     posted to with a bearer token
@@ -33,8 +33,6 @@ LARGEST_SAMPLE = 1024**2
 
 LONGEST_NAME = 60
 """Characters of a file's name that are taken of a path."""
-
-PLACEHOLDER = "https://YOUR-APP.herokuapp.com"
 
 PYTHON = '''\
 """{what}. It runs once for every delivery that hooks.yaml lets through."""
