@@ -122,7 +122,9 @@ def switched_off(config: Config, *, on_dyno: bool) -> list[str]:
             made_up = name in config.secret_names and not sender
             value = "$(openssl rand -hex 32)" if made_up else "…"
             command = (
-                f"heroku config:set {name}={value}" if on_dyno else f'echo "{name}={value}" >> .env'
+                f"heroku config:set {name}={value}"
+                if on_dyno
+                else envfile.appending(config.root / ".env", f"{name}={value}")
             )
             where = f" (what to put there: python runner.py senders {sender})" if sender else ""
             told = config.unusable.get(name) or f"is not set; set it: {command}"

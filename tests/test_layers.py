@@ -42,6 +42,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("imports", "drafting", "writing"),
     ("envfile", "files", "respond", "terms"),
     ("config",),
+    ("advice.schemas", "advice.scripts"),
     ("advice",),
     ("pages", "telling"),
     ("launch.child",),
