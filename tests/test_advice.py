@@ -311,7 +311,7 @@ def test_one_line_end_of_windows_is_none_of_the_file(project: Project) -> None:
 @pytest.mark.parametrize(
     ("auth", "value", "told"),
     [
-        ("bearer", "seven77", ["has 7 characters, so few that it can be guessed; make one with: "
+        ("bearer", "seven77", ["is shorter than 8 characters, and can be guessed; make one with: "
                                "openssl rand -hex 32"]),
         ("bearer", "eight888", []),
         ("bearer", "ChangeMe", ["is one that everybody tries; make one with: "
@@ -320,7 +320,7 @@ def test_one_line_end_of_windows_is_none_of_the_file(project: Project) -> None:
             "is no signing secret of Stripe's, which begins with whsec_; "
             "what to put there: python runner.py senders stripe"]),
         ("stripe", "whsec_0123456789", []),
-        ("slack", "short", ["has 5 characters, so few that it can be guessed"]),
+        ("slack", "short", ["is shorter than 8 characters, and can be guessed"]),
     ],
 )  # fmt: skip
 def test_a_secret_that_is_none_is_told(

@@ -96,7 +96,7 @@ def _of_secrets(config: Config) -> Iterator[str]:
         mend = "" if sender else "; make one with: openssl rand -hex 32"
         if len(value) < SHORTEST_SECRET:
             yield (
-                f"the value of {name} has {len(value)} characters, so few that it can be "
+                f"the value of {name} is shorter than {SHORTEST_SECRET} characters, and can be "
                 f"guessed{mend}"
             )
         elif value.lower() in GUESSED:
