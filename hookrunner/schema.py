@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -28,7 +28,7 @@ from referencing.exceptions import CannotDetermineSpecification, NoSuchResource,
 from referencing.jsonschema import DRAFT202012, specification_with
 
 from hookrunner import fastschema, formats
-from hookrunner.model import Json, Misfit, Shape, Wanted
+from hookrunner.model import Json, Misfit, Wanted
 
 if TYPE_CHECKING:
     from referencing._core import Resolved, Resolver
@@ -126,40 +126,6 @@ class Schema:
                 for item in _all_of_member(part, "items"):
                     items |= _types(item.contents)
         return Wanted(frozenset(types), frozenset(items))
-
-
-def example(shape: Shape | None) -> Json:
-    """A value that may fit a schema: its own example, or as little as it asks for."""
-    contents = getattr(shape, "contents", None)
-    return _example(contents) if isinstance(contents, dict) else {}
-
-
-def _example(contents: Json) -> Json:
-    if not isinstance(contents, dict):
-        return "text"
-    for name in ("examples", "enum"):
-        if isinstance(found := contents.get(name), list) and found:
-            return found[0]
-    for name in ("const", "default"):
-        if name in contents:
-            return contents[name]
-    kind = contents.get("type", "object" if "properties" in contents else "string")
-    kind = kind[0] if isinstance(kind, list) and kind else kind
-    if kind == "object":
-        properties = contents.get("properties", {})
-        return {name: _example(properties.get(name)) for name in contents.get("required", [])}
-    if kind == "array":
-        return [_example(contents.get("items", {}))] * contents.get("minItems", 0)
-    return PLAIN_VALUES.get(str(kind), "text")
-
-
-PLAIN_VALUES: Mapping[str, Json] = {
-    "string": "text",
-    "integer": 1,
-    "number": 1.5,
-    "boolean": True,
-    "null": None,
-}
 
 
 def from_file(path: Path, folder: Path) -> Schema:

@@ -35,7 +35,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("formats",),
     ("fastschema",),
     ("schema",),
-    ("payload",),
+    ("payload", "madeup"),
     ("route",),
     ("template",),
     ("retry",),
