@@ -26,6 +26,7 @@ from hookrunner.model import (
 )
 from hookrunner.schema import BadSchema, Schema, from_file
 from hookrunner.sections import (
+    UNSPACED,
     Section,
     Source,
     Value,
@@ -58,6 +59,12 @@ STEERING = re.compile(
 
 JUDGED = ("method", "path", "query", "headers", "payload")
 """What a `when` may speak of."""
+
+
+SETTINGS = frozenset(
+    ("script", "auth", "schema", "methods", "when", "respond", "timeout", "args", "env", "retry")
+)
+"""Settings that may stand where a hook should; those that people begin with are enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,13 +188,23 @@ def _paths(section: Section) -> Iterator[tuple[Value, Value]]:
     for key, value in section.pairs():
         if key.title.startswith("/"):
             _check_path(key, known)
-            if value.is_mapping():
+            if value.is_mapping(_mend(value)):
                 yield key, value
         elif key.title != "defaults":
-            key.complain(f"unknown key {show(key.title)}{_meant(key.title)}")
+            key.complain(f"unknown key {show(key.title)}{_meant(key.title, list(known.values()))}")
 
 
-def _meant(name: str) -> str:
+def _mend(value: Value) -> str:
+    """What to write where a hook is no mapping."""
+    if value.plain is None:
+        return "indent its settings below it"
+    found = UNSPACED.match(value.plain) if isinstance(value.plain, str) else None
+    return f"put a space after {found[1]}:" if found else ""
+
+
+def _meant(name: str, paths: list[Value]) -> str:
+    if paths and name in SETTINGS:
+        return f"; indent {name}: below {paths[-1].title}"
     if near := hint(name, ["defaults"]):
         return near
     if route.problem(f"/{name}"):
@@ -427,6 +444,8 @@ def _patient(respond: Respond, auth: tuple[Scheme, ...]) -> Respond:
 def _methods(value: Value) -> tuple[str, ...]:
     if value.plain == []:
         raise Wrong("a list such as [GET, POST]")
+    if isinstance(value.plain, str) and value.plain.upper() in METHODS:
+        raise Wrong("a list such as [GET, POST]", f"write [{value.plain.upper()}]")
     found = list_of(one_of(*METHODS), "a list such as [GET, POST]")(value)
     return tuple(dict.fromkeys(found))
 

@@ -29,6 +29,7 @@ from referencing.jsonschema import DRAFT202012, specification_with
 
 from hookrunner import fastschema, formats
 from hookrunner.model import Json, Misfit, Wanted
+from hookrunner.sections import hint
 
 if TYPE_CHECKING:
     from referencing._core import Resolved, Resolver
@@ -246,11 +247,25 @@ def _check(kind: Any, contents: Json, where: str) -> None:
         kind.check_schema(contents)
     except SchemaError as error:
         place = where + pointer(error.absolute_path)
-        raise BadSchema(f"{place or 'the schema'}: {_detail(error)}") from None
+        told = _no_type(error) or _detail(error)
+        raise BadSchema(f"{place or 'the schema'}: {told}") from None
     except RecursionError:
         raise BadSchema(f"{where or 'the schema'} is nested too deeply") from None
 
 
+def _no_type(error: SchemaError) -> str:
+    """What to say of a `type` that is none; empty for anything else."""
+    if list(error.absolute_path)[-1:] != ["type"] or error.validator != "anyOf":
+        return ""
+    named = error.instance if isinstance(error.instance, list) else [error.instance]
+    for name in named:
+        if isinstance(name, str) and name not in TYPES:
+            meant = hint(name, TYPES) or f"; there are {', '.join(TYPES)}"
+            return f"{_brief(name)} is no type{meant}"
+    return ""
+
+
+TYPES = ("string", "integer", "number", "boolean", "object", "array", "null")
 REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 IN_PLACE_ONE = ("not", "if", "then", "else")
 IN_PLACE_SEVERAL = ("allOf", "anyOf", "oneOf")
