@@ -48,7 +48,7 @@ def advice(config: Config) -> Iterator[str]:
 
 
 def _of_hook(hook: Hook) -> Iterator[str]:
-    if hook.respond.mode != "accepted" and hook.respond.wait >= ROUTER_SECONDS:
+    if hook.respond.wait >= ROUTER_SECONDS:
         yield (
             f"{hook.path} waits {hook.respond.wait:g}s for its script; Heroku's router gives up "
             "after 30s; write respond: {wait: 25s}, or accepted"
