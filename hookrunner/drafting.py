@@ -15,8 +15,10 @@ PREFIX = "PAYLOAD_"
 LONGEST_EXAMPLE = 10_000
 """Bytes of a sample that stands in its schema, too."""
 
-UNFIT = re.compile(r'[{}$"\\]|[^ -~\xa1-\ud7ff\ue000-\U0010ffff]')
+UNFIT = frozenset('{}$"\\')
 """What a key cannot hold that is to stand in a template, in YAML's double quotes."""
+
+LONGEST_KEY = 60
 
 
 def variables(sample: Json) -> dict[str, str]:
@@ -24,7 +26,8 @@ def variables(sample: Json) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in sample.items() if isinstance(sample, dict) else ():
         word = re.sub(r"[^A-Z0-9]+", "_", name.upper()).strip("_")
-        if word and isinstance(value, str | int | float | bool) and not UNFIT.search(name):
+        simple = len(name) <= LONGEST_KEY and name.isprintable() and not UNFIT & set(name)
+        if word and simple and isinstance(value, str | int | float | bool):
             pointer = name.replace("~", "~0").replace("/", "~1")
             found.setdefault(PREFIX + word, f"{{payload:/{pointer}}}")
         if len(found) == MOST_VARIABLES:

@@ -253,7 +253,7 @@ def test_so_many_variables_are_enough(project: Project) -> None:
 
 
 def test_a_key_that_no_template_can_hold_is_left_out(project: Project) -> None:
-    keys = ["a\nb", "\ud800", "{x}", '"', "$", "\x7f", "é", "a~/"]
+    keys = ["a\nb", "\ud800", "{x}", '"', "$", "\x7f", "é", "a~/", "a\u2028b", "\ufeffa", "a" * 99]
     text = drafted(project, dict.fromkeys(keys, "x") | {"n": None, "l": [], "--": 1}, "--bash")
     assert re.findall("{payload:.*}", text) == ["{payload:/a~0~1}"]
     assert re.findall("PAYLOAD_[^:]*", text) == ["PAYLOAD_A"]

@@ -71,6 +71,7 @@ class Plan:
     """What is to be written, in bytes: what cannot be encoded is known before the first file."""
 
     path: str
+    auth: str
     entry: str
     script: Path
     text: bytes
@@ -162,11 +163,12 @@ def _plan(arguments: argparse.Namespace, project: Context, sample: Sample | None
         else PYTHON.format(what=what, schema=judged)
     )
     draft = drafting.schema(sample.value, own=bool(sample.file)) if sample else ""
-    lines = [f"{path}:", f"  script: {file}", f"  auth: {_auth(arguments, name)}"]
+    auth = _auth(arguments, name)
+    lines = [f"{path}:", f"  script: {file}", f"  auth: {auth}"]
     lines += [f"  schema: {name}.json"] if schema else []
     lines += ["  respond: accepted"] if arguments.sender == "google-forms" else []
     lines += ["  env:", *(f'    {name}: "{text}"' for name, text in env.items())] if env else []
-    return Plan(path, "\n".join(lines) + "\n", script, text.encode(), schema, draft.encode())
+    return Plan(path, auth, "\n".join(lines) + "\n", script, text.encode(), schema, draft.encode())
 
 
 def _no_module(name: str) -> str:
@@ -263,7 +265,7 @@ def _next_steps(
             yield f"{file.relative_to(project.root)} was written"
     yield ""
     config = project.load()
-    secrets = list(dict.fromkeys(re.findall(r"\$([A-Z][A-Z0-9_]*)", plan.entry)))
+    secrets = list(dict.fromkeys(re.findall(r"\$([A-Z][A-Z0-9_]*)", plan.auth)))
     lacking = config.hooks[plan.path].missing
     for line in switched_off(config, on_dyno=False):
         if line.startswith(f"{plan.path} is switched off: "):
@@ -276,7 +278,7 @@ def _next_steps(
     yield "Start the server (make run); one that runs without --reload, start anew."
     tried = shlex.quote(route.NAME.sub(r"\1", plan.path))
     yield f"Then try it: python runner.py send {tried}"
-    if "auth: {bearer:" in plan.entry and (sample is None or sample.file):
+    if plan.auth.startswith("{bearer:") and (sample is None or sample.file):
         yield f"Or: {_curl(secrets[0], tried, project, sample)}"
 
 
