@@ -26,6 +26,7 @@ from hookrunner.model import (
 )
 from hookrunner.schema import BadSchema, Schema, from_file
 from hookrunner.sections import (
+    UNSPACED,
     Section,
     Source,
     Value,
@@ -48,8 +49,22 @@ OWN_SECRETS = frozenset({"ADMIN_TOKEN", "JOURNAL_URL"})
 
 MASKED = (*OWN_SECRETS, "DATABASE_URL")
 OWN_VARIABLES = re.compile(r"HOOK_.*|TMPDIR")
+STEERING = re.compile(
+    r"PATH|IFS|ENV|HOME|SHELL|SHELLOPTS|BASHOPTS|CDPATH|GLOBIGNORE|PS[0-4]|PROMPT_COMMAND|ZDOTDIR"
+    r"|BASH_.*|LD_.*|DYLD_.*|GLIBC_TUNABLES|GCONV_PATH|LOCPATH|NLSPATH|MALLOC_.*"
+    r"|PYTHON.*|NODE_(?:OPTIONS|PATH|EXTRA_CA_CERTS|REPL_.*|V8_COVERAGE)|PERL.*|RUBYOPT|RUBYLIB|LUA_.*|PHPRC|PHP_INI_SCAN_DIR|CLASSPATH"
+    r"|_?JAVA_.*|JDK_JAVA_OPTIONS|GIT_.*|SSH_ASKPASS|EDITOR|VISUAL|PAGER"
+)
+"""Variables that say what shells, loaders and interpreters run: never what a sender says."""
+
 JUDGED = ("method", "path", "query", "headers", "payload")
 """What a `when` may speak of."""
+
+
+SETTINGS = frozenset(
+    ("script", "auth", "schema", "methods", "when", "respond", "timeout", "args", "env", "retry")
+)
+"""Settings that may stand where a hook should; those that people begin with are enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +90,18 @@ class Config:
     """The paths of hooks whose schemes may have to ask another machine."""
 
 
-def load(path: Path, environ: Mapping[str, str]) -> Config:
-    """Read hooks.yaml and the .env beside it. Raises BadConfig with every problem."""
+def load(path: Path, environ: Mapping[str, str], data: bytes | None = None) -> Config:
+    """Read hooks.yaml and the .env beside it. Raises BadConfig with every problem.
+
+    With `data`, as if that stood in the file.
+    """
     problems: list[str] = []
     root = path.absolute().parent  # not resolved: a link that is swapped shall lead elsewhere
     full = {**envfile.read(root / ".env", problems), **environ}
     source = Source(path.name, full, problems)
-    hooks = _read_hooks(_read(path, source), source, root)
+    if data is None:
+        data = _read(path, source)
+    hooks = _read_hooks(data, source, root)
     if problems:
         raise BadConfig(problems)
     secret_names = OWN_SECRETS | source.secret_names
@@ -109,7 +129,9 @@ def switched_off(config: Config, *, on_dyno: bool) -> list[str]:
             made_up = name in config.secret_names and not sender
             value = "$(openssl rand -hex 32)" if made_up else "…"
             command = (
-                f"heroku config:set {name}={value}" if on_dyno else f'echo "{name}={value}" >> .env'
+                f"heroku config:set {name}={value}"
+                if on_dyno
+                else envfile.appending(config.root / ".env", f"{name}={value}")
             )
             where = f" (what to put there: python runner.py senders {sender})" if sender else ""
             told = config.unusable.get(name) or f"is not set; set it: {command}"
@@ -166,13 +188,23 @@ def _paths(section: Section) -> Iterator[tuple[Value, Value]]:
     for key, value in section.pairs():
         if key.title.startswith("/"):
             _check_path(key, known)
-            if value.is_mapping():
+            if value.is_mapping(_mend(value)):
                 yield key, value
         elif key.title != "defaults":
-            key.complain(f"unknown key {show(key.title)}{_meant(key.title)}")
+            key.complain(f"unknown key {show(key.title)}{_meant(key.title, list(known.values()))}")
 
 
-def _meant(name: str) -> str:
+def _mend(value: Value) -> str:
+    """What to write where a hook is no mapping."""
+    if value.plain is None:
+        return "indent its settings below it"
+    found = UNSPACED.match(value.plain) if isinstance(value.plain, str) else None
+    return f"put a space after {found[1]}:" if found else ""
+
+
+def _meant(name: str, paths: list[Value]) -> str:
+    if paths and name in SETTINGS:
+        return f"; indent {name}: below {paths[-1].title}"
     if near := hint(name, ["defaults"]):
         return near
     if route.problem(f"/{name}"):
@@ -369,6 +401,11 @@ class _HookReader:
             elif OWN_VARIABLES.fullmatch(key.title):
                 key.complain(f"{key.title} is set by the runner; take another name")
             elif (read := item.read(self._variable)) is not None:
+                if STEERING.fullmatch(key.title) and template.is_posted(read):
+                    key.complain(
+                        f"{key.title} says what the script runs, and its value would be what "
+                        f"somebody posts; take another name, such as PAYLOAD_{key.title}"
+                    )
                 found[key.title] = read
         return found
 
@@ -407,6 +444,8 @@ def _patient(respond: Respond, auth: tuple[Scheme, ...]) -> Respond:
 def _methods(value: Value) -> tuple[str, ...]:
     if value.plain == []:
         raise Wrong("a list such as [GET, POST]")
+    if isinstance(value.plain, str) and value.plain.upper() in METHODS:
+        raise Wrong("a list such as [GET, POST]", f"write [{value.plain.upper()}]")
     found = list_of(one_of(*METHODS), "a list such as [GET, POST]")(value)
     return tuple(dict.fromkeys(found))
 

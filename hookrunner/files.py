@@ -47,7 +47,10 @@ class Folder:
         with suppress(FileNotFoundError):  # that one has a better message
             path.stat()
         if not path.is_file():
+            inner = name.removeprefix(f"{self.path.name}/")
             meant = hint(name, self._names)
+            if inner != name and (self.path / inner).is_file():
+                meant = f"; write {inner}, without {self.path.name}/"
             raise NoFile(f"there is no {self.path.name}/{name}{meant}")
         return path
 

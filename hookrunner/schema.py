@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -28,7 +28,8 @@ from referencing.exceptions import CannotDetermineSpecification, NoSuchResource,
 from referencing.jsonschema import DRAFT202012, specification_with
 
 from hookrunner import fastschema, formats
-from hookrunner.model import Json, Misfit, Shape, Wanted
+from hookrunner.model import Json, Misfit, Wanted
+from hookrunner.sections import hint
 
 if TYPE_CHECKING:
     from referencing._core import Resolved, Resolver
@@ -126,40 +127,6 @@ class Schema:
                 for item in _all_of_member(part, "items"):
                     items |= _types(item.contents)
         return Wanted(frozenset(types), frozenset(items))
-
-
-def example(shape: Shape | None) -> Json:
-    """A value that may fit a schema: its own example, or as little as it asks for."""
-    contents = getattr(shape, "contents", None)
-    return _example(contents) if isinstance(contents, dict) else {}
-
-
-def _example(contents: Json) -> Json:
-    if not isinstance(contents, dict):
-        return "text"
-    for name in ("examples", "enum"):
-        if isinstance(found := contents.get(name), list) and found:
-            return found[0]
-    for name in ("const", "default"):
-        if name in contents:
-            return contents[name]
-    kind = contents.get("type", "object" if "properties" in contents else "string")
-    kind = kind[0] if isinstance(kind, list) and kind else kind
-    if kind == "object":
-        properties = contents.get("properties", {})
-        return {name: _example(properties.get(name)) for name in contents.get("required", [])}
-    if kind == "array":
-        return [_example(contents.get("items", {}))] * contents.get("minItems", 0)
-    return PLAIN_VALUES.get(str(kind), "text")
-
-
-PLAIN_VALUES: Mapping[str, Json] = {
-    "string": "text",
-    "integer": 1,
-    "number": 1.5,
-    "boolean": True,
-    "null": None,
-}
 
 
 def from_file(path: Path, folder: Path) -> Schema:
@@ -280,11 +247,25 @@ def _check(kind: Any, contents: Json, where: str) -> None:
         kind.check_schema(contents)
     except SchemaError as error:
         place = where + pointer(error.absolute_path)
-        raise BadSchema(f"{place or 'the schema'}: {_detail(error)}") from None
+        told = _no_type(error) or _detail(error)
+        raise BadSchema(f"{place or 'the schema'}: {told}") from None
     except RecursionError:
         raise BadSchema(f"{where or 'the schema'} is nested too deeply") from None
 
 
+def _no_type(error: SchemaError) -> str:
+    """What to say of a `type` that is none; empty for anything else."""
+    if list(error.absolute_path)[-1:] != ["type"] or error.validator != "anyOf":
+        return ""
+    named = error.instance if isinstance(error.instance, list) else [error.instance]
+    for name in named:
+        if isinstance(name, str) and name not in TYPES:
+            meant = hint(name, TYPES) or f"; there are {', '.join(TYPES)}"
+            return f"{_brief(name)} is no type{meant}"
+    return ""
+
+
+TYPES = ("string", "integer", "number", "boolean", "object", "array", "null")
 REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 IN_PLACE_ONE = ("not", "if", "then", "else")
 IN_PLACE_SEVERAL = ("allOf", "anyOf", "oneOf")

@@ -45,6 +45,10 @@ WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
 LARGE = re.compile(r"[-+]?[1-9][0-9]{18,}")
 DECIMAL = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\.[0-9]+(?:[eE][-+]?[0-9]{1,3})?")
 
+UNSPACED = re.compile(r"\s*([a-z_]{2,20}):(?!//)[^\s:]")
+PATH_ALONE = re.compile(r"(/[A-Za-z0-9._/<>-]{0,100})\s*(?:#.*)?$")
+MOST_LINES_BACK = 3
+
 NO_VALUES = ("", "…", "...")
 """What is no value: nothing, and what a command of ours was pasted with as it stood."""
 
@@ -155,11 +159,12 @@ class Value:
         """The mapping that it must be; an empty one, and a complaint, if it is not."""
         return Section(self if self.is_mapping() else self.as_empty())
 
-    def is_mapping(self) -> bool:
-        """True, or False and a complaint."""
+    def is_mapping(self, mend: str = "") -> bool:
+        """True, or False and a complaint; `mend` is what to write."""
         if isinstance(self.node, yaml.MappingNode):
             return True
-        self.complain(f"{self.title} must be a mapping, not {show(self.plain)}")
+        more = f"; {mend}" if mend else ""
+        self.complain(f"{self.title} must be a mapping, not {show(self.plain)}{more}")
         return False
 
     def as_empty(self) -> Value:
@@ -254,7 +259,9 @@ def compose(data: bytes, source: Source) -> Value | None:
         node = yaml.compose(text, LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        source.complain((mark.line if mark else 0) + 1, _told(error, text))
+        line = mark.line if mark else 0
+        where, told = _slip(text.splitlines(), line) or (line, _told(error, text))
+        source.complain(where + 1, told)
         return None
     if node is None:
         source.complain(1, "the file is empty; a hook is a key that begins with '/'")
@@ -319,6 +326,22 @@ def _too_clever(event: yaml.Event, anchors: set[str]) -> str:
     if getattr(event, "tag", None) is not None:
         return "what begins with '!' is a tag, and none is taken; quote it if it is text"
     return ""
+
+
+def _slip(lines: list[str], last: int) -> tuple[int, str] | None:
+    """A slip of the pen that makes a file no YAML, and the line, from 0, where it stands.
+
+    The parser notices it only on a later line: it may still have been a text.
+    """
+    for line in range(min(last, len(lines) - 1), max(last - MOST_LINES_BACK, -1), -1):
+        text = lines[line]
+        if found := UNSPACED.match(text):
+            return line, f"put a space after {found[1]}:"
+        if found := PATH_ALONE.match(text):
+            return line, f"{found[1]} lacks its colon; write {found[1]}:"
+        if found := BRACED.search(text):
+            return line, f"a config var is written without braces; write ${found[1]}"
+    return None
 
 
 def _told(error: yaml.MarkedYAMLError, text: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hookrunner import pointer, route
-from hookrunner.model import Facts
+from hookrunner.model import Facts, Template
 from hookrunner.sections import show
 
 LONGEST = 128 * 1024 - 1
@@ -49,6 +49,11 @@ class Text:
             piece if isinstance(piece, str) else SOURCES[piece[0]](facts, piece[1])
             for piece in self.pieces
         )
+
+
+def is_posted(text: Template) -> bool:
+    """True if any of it comes from the delivery."""
+    return isinstance(text, Text) and not all(isinstance(piece, str) for piece in text.pieces)
 
 
 Params = tuple[str, ...] | None

@@ -17,6 +17,8 @@ MOST_QUEUED = 1_000_000
 
 def read_retry(value: Value) -> Retry:
     """`retry: {attempts: 5, delay: 10s}`. Raises Wrong."""
+    if not isinstance(value.plain, dict):
+        raise Wrong("a mapping such as {attempts: 3}")
     default = Retry()
     section = value.section()
     retry = Retry(

@@ -37,13 +37,13 @@ def project(tmp_path: Path) -> Project:
 
 
 def test_check_shows_every_hook(project: Project) -> None:
-    done = project.command("check", S="secret", T="token")
+    done = project.command("check", S="the secret", T="the token")
 
     assert (done.returncode, done.stdout, done.stderr) == (0, TABLE.format(state="on"), "")
 
 
 def test_check_names_the_command_that_sets_what_is_missing(project: Project) -> None:
-    done = project.command("check", T="token")
+    done = project.command("check", T="the token")
 
     assert done.returncode == 1
     assert done.stdout == TABLE.format(state="off")

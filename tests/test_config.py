@@ -432,7 +432,7 @@ SCHEMES = f"{', '.join(SENDERS)}; `python runner.py senders` tells of each"
         ("memory: " + "9" * 80, [f"memory {SIZE} '{'9' * 59}…"]),
         ("shield: yes", ["shield must be true or false, not 'yes'"]),
         ("shield: 1", ["shield must be true or false, not 1"]),
-        ("methods: GET", ["methods must be a list such as [GET, POST], not 'GET'"]),
+        ("methods: GET", ["methods must be a list such as [GET, POST], not 'GET'; write [GET]"]),
         (
             "methods: [GET, PSOT]",
             ["methods must be GET, POST, PUT, PATCH or DELETE, not 'PSOT'; did you mean 'POST'?"],
@@ -441,6 +441,7 @@ SCHEMES = f"{', '.join(SENDERS)}; `python runner.py senders` tells of each"
             "methods: [POSTS]",
             ["methods must be GET, POST, PUT, PATCH or DELETE, not 'POSTS'; did you mean 'POST'?"],
         ),
+        ("methods: post", ["methods must be a list such as [GET, POST], not 'post'; write [POST]"]),
         ("methods: []", ["methods must be a list such as [GET, POST], not an empty list"]),
         (
             "respond: outptu",
@@ -520,6 +521,21 @@ SCHEMES = f"{', '.join(SENDERS)}; `python runner.py senders` tells of each"
                 "TMPDIR is set by the runner; take another name",
             ],
         ),
+        *(
+            (
+                f"env: {{{name}: '{value}'}}",
+                [f"{name} says what the script runs, and its value would be what somebody posts; "
+                 f"take another name, such as PAYLOAD_{name}"],
+            )
+            for name, value in [
+                ("PATH", "{payload:/PATH}"), ("PATH", "/opt:{query:p}"), ("IFS", "{header:X-I}"),
+                *((name, "{payload:/x}") for name in (
+                    "ENV", "SHELLOPTS", "BASHOPTS", "PS4", "PROMPT_COMMAND", "BASH_ENV", "HOME",
+                    "LD_PRELOAD", "LD_AUDIT", "PYTHONPATH", "PYTHONSTARTUP", "NODE_OPTIONS",
+                    "PERL5LIB", "PERL5OPT", "RUBYOPT", "RUBYLIB", "GIT_SSH_COMMAND",
+                )),
+            ]
+        ),
         ("pass_env: A", ["pass_env must be a list of config vars such as [API_KEY], not 'A'"]),
         ("pass_env: [ADMIN_TOKEN]", ["pass_env names ADMIN_TOKEN, which no script gets"]),
         ("pass_env: [JOURNAL_URL]", ["pass_env names JOURNAL_URL, which no script gets"]),
@@ -554,7 +570,7 @@ SCHEMES = f"{', '.join(SENDERS)}; `python runner.py senders` tells of each"
         ),
         ("when: {required: [body]}", [f"when: 'body' {JUDGED}"]),
         ("when: {$ref: nope.json}", [f"when: $ref 'nope.json' {NOWHERE}"]),
-        ("retry: 5", ["retry must be a mapping, not 5"]),
+        ("retry: 5", ["retry must be a mapping such as {attempts: 3}, not 5"]),
         ("retry: {attempts: 0}", ["attempts must be a whole number from 1 to 1000, not 0"]),
         ("retry: {factor: 0.5}", ["factor must be a number from 1 to 100, not 0.5"]),
         ("retry: {rerun: never}", ["rerun must be true or false, not 'never'"]),
@@ -896,9 +912,35 @@ def test_a_configuration_that_is_printed_shows_no_secret(project: Project) -> No
              "1: A: '{body}' is none of {payload:…}, {query:…}, {header:…}, {path:…}; "
              "write {{ for a plain {"],
         ),
+        ("/a:\n  script:hello.py\n  auth: none\n", ["2: put a space after script:"]),
+        ("/a:\n  auth: none\n  script:hello.py\n", ["3: put a space after script:"]),
+        (
+            "/a:\n  script:hello.py\n",
+            ["2: /a must be a mapping, not 'script:hello.py'; put a space after script:"],
+        ),
+        ("/a\n  script: hello.py\n", ["1: /a lacks its colon; write /a:"]),
+        (
+            HELLO + "/d/<env>  # live\n  script: x\n",
+            ["4: /d/<env> lacks its colon; write /d/<env>:"],
+        ),
+        (
+            HELLO + "/a:\nscript: hello.py\n",
+            ["4: /a must be a mapping, not nothing; indent its settings below it",
+             "5: unknown key 'script'; indent script: below /a"],
+        ),
+        ("script: hello.py\n" + HELLO, ["1: unknown key 'script'; did you mean '/script'?"]),
+        (
+            "/a:\n  script: hello.py\n  auth: {bearer: ${TOK}}\n",
+            ["3: a config var is written without braces; write $TOK"],
+        ),
+        (
+            # The slip is looked for where the parser stopped, and nowhere else.
+            "# script:x\n/a:\n\n\n  script: hello.py\n  auth: {url: https://x, b: [}\n",
+            ["6: this is not YAML: did not find expected node content"],
+        ),
         (HELLO + HELLO, ["4: '/h' stands here a second time; the first is on line 1"]),
         (HELLO + "/i: hello.py\n", ["4: /i must be a mapping, not 'hello.py'"]),
-        (HELLO + "/i:\n", ["4: /i must be a mapping, not nothing"]),
+        (HELLO + "/i:\n", ["4: /i must be a mapping, not nothing; indent its settings below it"]),
         (HELLO + "/i: [hello.py]\n", ["4: /i must be a mapping, not a list"]),
         ("/h:\n  auth: none\n", ["1: /h: 'script' is missing; name a file of scripts/"]),
         ("/h:\n  script: hello.py\n", [f"1: /h: {NO_AUTH}"]),
@@ -1022,6 +1064,11 @@ def test_the_complaint_names_the_file_as_it_is_called(project: Project) -> None:
         ("away", "'away' is outside scripts/; move it there"),
         ("away-folder/x.py", "'away-folder/x.py' is outside scripts/; move it there"),
         ("nope.py", "there is no scripts/nope.py"),
+        (
+            "scripts/hello.py",
+            "there is no scripts/scripts/hello.py; write hello.py, without scripts/",
+        ),
+        ("scripts/nope.py", "there is no scripts/scripts/nope.py"),
         ("hallo.py", "there is no scripts/hallo.py; did you mean 'hello.py'?"),
         ("deep.py", "there is no scripts/deep.py; did you mean 'sub/deep.py'?"),
         ("sub", "there is no scripts/sub"),
@@ -1093,7 +1140,7 @@ def test_a_script_without_run_bit_and_first_line_lacks_both(project: Project) ->
         (b"[" * 100_000, "s.json is not JSON: nested too deeply"),
         (b"5", "a schema is a mapping or true/false, not 5"),
         (b'{"type": "objekt"}',
-         "/type: 'objekt' is not valid under any of the given schemas"),
+         "/type: 'objekt' is no type; did you mean 'object'?"),
         (b'{"pattern": "("}', "/pattern: '(' is not a 'regex'"),
         (b'{"$schema": "urn:x"}', "$schema 'urn:x' is not a draft that is known here; "
          "leave it out for draft 2020-12"),
@@ -1437,6 +1484,20 @@ def test_a_file_in_json_with_a_repeated_key_is_refused_too(project: Project) -> 
     assert problems(project, text) == [
         "hooks.yaml:1: '/h' stands here a second time; the first is on line 1"
     ]
+
+
+def test_what_steers_a_script_may_be_set_by_the_file_itself(project: Project) -> None:
+    project.hooks(
+        "/d/<env>: {script: hello.py, auth: none, env: {PATH: '/opt:/bin', GIT_DIR: $DIR, "
+        "NODE_ENV: '{path:env}', PAYLOAD_PATH: '{payload:/PATH}', path: '{payload:/PATH}'}}\n"
+    )
+    config = load(project.folder / "hooks.yaml", {"DIR": "/repo"})
+    facts = Facts({"PATH": "x"}, {}, {}, {"env": "live"})
+    filled = {name: text.fill(facts) for name, text in config.hooks["/d/<env>"].env.items()}
+    assert filled == {
+        "PATH": "/opt:/bin", "GIT_DIR": "/repo", "NODE_ENV": "live", "PAYLOAD_PATH": "x",
+        "path": "x",
+    }  # fmt: skip
 
 
 def test_how_runs_are_kept_and_tried_again_is_read(project: Project) -> None:

@@ -6,12 +6,16 @@ import json
 import shutil
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hookrunner.verbs.form import apps_script
 from tests.serving import REPOSITORY, Project, Server
 
 GOOGLE = REPOSITORY / "tests" / "node" / "google.mjs"
@@ -26,6 +30,9 @@ HOOKS = """
 /strict: {script: keep.sh, auth: {google-forms: $FORM_SECRET}, schema: form.json}
 /bearer: {script: keep.sh, auth: {bearer: $FORM_SECRET}}
 /off: {script: keep.sh, auth: {google-forms: $OTHER_SECRET}}
+/seen: {script: keep.sh, auth: {google-forms: $FORM_SECRET},
+  respond: {redirect: "https://a.example/thanks"}}
+/odd*/<name>: {script: keep.sh, auth: {google-forms: $FORM_SECRET}}
 """
 
 ITEMS: list[dict[str, Any]] = [
@@ -74,7 +81,8 @@ def script_of(project: Project, server: Server, path: str = "/form") -> str:
     """The script as the command prints it."""
     url = f"http://127.0.0.1:{server.port}"
     done = project.command("form", path, "--url", url, FORM_SECRET=SECRET)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done
+    assert done.stderr == (f"warning: Google cannot reach {url}; give your app's public address\n")
     return done.stdout
 
 
@@ -265,6 +273,180 @@ def test_a_server_that_is_away_is_tried_again_and_then_told_of(tmp_path: Path) -
     assert " was NOT delivered after 4 attempts: The server cannot be " in happened["error"]
 
 
+@contextmanager
+def answering(*answers: tuple[int, dict[str, str]]) -> Iterator[str]:
+    """The address of a server that gives these answers, one a request, and no others."""
+    left = list(answers)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            status, headers = left.pop(0)
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nobody reads it."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+    assert left == []
+
+
+def script_for(url: str) -> str:
+    return apps_script(f"{url}/form", "/form", "FORM_SECRET")
+
+
+@needs_node
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_an_answer_that_is_redirected_was_not_taken(status: int) -> None:
+    with answering((status, {"Location": "https://moved.example/form?x=1"})) as url:
+        happened = google(script_for(url), "test")
+    assert happened["error"] == (
+        f"The answer was redirected to https://moved.example/form?x=1 ({status}), and not taken; "
+        "run `python runner.py form` again with that --url: https://moved.example."
+    )
+    assert happened["logs"] == []
+
+
+@needs_node
+def test_a_redirect_to_nowhere_is_told_too() -> None:
+    with answering((304, {})) as url:
+        happened = google(script_for(url), "test")
+    assert happened["error"] == f"The server at {url}/form did not take the answer: 304."
+
+
+@needs_node
+def test_an_answer_after_which_a_page_is_shown_was_taken(served: tuple[Project, Server]) -> None:
+    project, server = served
+    happened = google(script_of(project, server, "/seen"), "test")
+    assert happened["error"] is None, happened
+    assert happened["logs"][0].endswith(": 303 ")
+
+
+@needs_node
+def test_a_server_that_is_busy_is_asked_again() -> None:
+    with answering((429, {"Retry-After": "1"}), (202, {})) as url:
+        happened = google(script_for(url), "test")
+    assert happened["error"] is None
+    assert happened["sleeps"] == [1000]
+    assert happened["warnings"] == ["Attempt 1: The server answered 429  Trying again in 1 s."]
+
+
+@needs_node
+def test_what_was_not_delivered_is_kept_and_sent_again(served: tuple[Project, Server]) -> None:
+    project, server = served
+    script = script_of(project, server)
+    event = {**EVENT, "id": "kept"}
+    wrong = {"FORM_SECRET": "another"}
+    failed = google(script, "onFormSubmit", event=event, properties=wrong)
+    assert failed["error"].endswith(
+        "see `heroku logs` for the reason. The answer is kept: once all is well, run `resend`."
+    )
+    assert failed["properties"]["UNSENT"] == '["kept"]'
+    twice = google(script, "onFormSubmit", event=event, properties=failed["properties"])
+    assert twice["properties"]["UNSENT"] == '["kept"]'
+
+    mended = {**twice["properties"], "FORM_SECRET": SECRET}
+    again = google(script, "resend", properties=mended, responses=[event])
+    assert again["error"] is None
+    assert again["logs"][-1] == "All is delivered."
+    assert again["properties"]["UNSENT"] == "[]"
+    assert got(project)["response"]["id"] == "kept"
+    idle = google(script, "resend", properties=again["properties"])
+    assert idle["logs"] == ["There is nothing that was not delivered."]
+
+
+@needs_node
+def test_a_row_that_was_not_delivered_is_sent_again(served: tuple[Project, Server]) -> None:
+    project, server = served
+    script = script_of(project, server)
+    event = {"namedValues": {"Name": ["Zoë"]}, "row": 3}
+    failed = google(script, "onFormSubmit", form=None, event=event, properties={})
+    assert failed["properties"]["UNSENT"] == "[[0,3]]"
+    rows = [["Name", "Same", "Same"], ["x", "", ""], ["Zoë", "a", "b"]]
+    mended = {**failed["properties"], "FORM_SECRET": SECRET}
+    again = google(script, "resend", form=None, properties=mended, rows=rows)
+    assert again["error"] is None, again
+    assert got(project)["response"]["payload"] == {"Name": "Zoë", "Same": ["a", "b"]}
+    assert got(project)["response"]["id"] == "spreadsheet-0-3"
+
+
+@needs_node
+def test_equal_titles_are_counted_over_the_form_whatever_was_answered(
+    served: tuple[Project, Server],
+) -> None:
+    project, server = served
+    script = script_of(project, server)
+    only = {**EVENT, "id": "second-only", "answers": [[2, "the second"], [3, "ä"]]}
+    assert google(script, "onFormSubmit", event=only)["error"] is None
+    assert got(project)["response"]["payload"] == {"Name (2)": "the second", "Straße & 日本": "ä"}
+    [text] = google(script, "schema")["logs"]
+    answers = json.loads(text)["properties"]["response"]["properties"]["payload"]["properties"]
+    assert list(answers)[:2] == ["Name", "Name (2)"]
+    # A title that looks like a second one, and one that objects have already.
+    items = [{"id": n, "title": title, "type": "TEXT"} for n, title in
+             enumerate(["A", "A (2)", "A", "__proto__", "", ""], 1)]  # fmt: skip
+    form = {**FORM, "items": items}
+    odd = {**EVENT, "id": "odd", "answers": [[3, "third"], [4, "proto"], [6, "sixth"]]}
+    assert google(script, "onFormSubmit", event=odd, form=form)["error"] is None
+    assert got(project)["response"]["payload"] == {
+        "A (3)": "third", "__proto__": "proto", " (2)": "sixth",
+    }  # fmt: skip
+
+
+@needs_node
+def test_a_sheet_is_told_that_it_knows_no_questions(served: tuple[Project, Server]) -> None:
+    project, server = served
+    happened = google(script_of(project, server), "schema", form=None)
+    assert happened["error"] == (
+        "A sheet does not know the questions of its form: open the form itself, ⋮, Apps Script, "
+        "paste this script there, too, and run `schema` there (without `install`, or every answer "
+        "comes twice)."
+    )
+
+
+@needs_node
+def test_without_an_address_the_script_has_a_place_for_it(served: tuple[Project, Server]) -> None:
+    project, server = served
+    done = project.command("form", "form", FORM_SECRET=SECRET)  # the slash goes without saying
+    assert (done.returncode, done.stderr) == (
+        0,
+        "the script's URL lacks your app: put its address in place of "
+        "https://YOUR-APP.herokuapp.com, or give it here: --url https://…\n",
+    )
+    assert 'const URL = "https://YOUR-APP.herokuapp.com/form";' in done.stdout
+    happened = google(done.stdout, "test")
+    assert happened["error"] == (
+        "Put the address of your app in place of YOUR-APP, in the line `const URL` of this script."
+    )
+    assert happened["posts"] == []
+    mended = done.stdout.replace(
+        'URL = "https://YOUR-APP.herokuapp.com', f'URL = "http://127.0.0.1:{server.port}'
+    )
+    assert google(mended, "test")["error"] is None
+
+
+@needs_node
+def test_no_path_ends_the_comment_at_its_head(served: tuple[Project, Server]) -> None:
+    project, server = served
+    url = f"http://127.0.0.1:{server.port}"
+    done = project.command("form", "/odd*/a'b*/", "--url", url, FORM_SECRET=SECRET)
+    assert done.returncode == 1
+    done = project.command("form", "/odd*/a'b", "--url", url, FORM_SECRET=SECRET)
+    [line] = [line for line in done.stdout.splitlines() if "Made by" in line]
+    command = line.partition("`")[2].partition("`")[0]
+    words = subprocess.run(
+        ["bash", "-c", f"printf '%s\\n' {command}"], capture_output=True, text=True, check=True
+    )
+    assert words.stdout.splitlines()[-1] == "/odd*/a'b"
+    assert google(done.stdout, "test")["error"] is None
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -273,6 +455,18 @@ def test_a_server_that_is_away_is_tried_again_and_then_told_of(tmp_path: Path) -
         (["/bearer", "--url", "https://a.example"],
          "/bearer believes no Google Form; write auth: {google-forms: $FORM_SECRET} "
          "in hooks.yaml\n"),
+        *(
+            (["/form", "--url", url],
+             "--url must be the address of your app, such as https://my-app.herokuapp.com, "
+             f"not {url!r}{mend}\n")
+            for url, mend in [
+                ("https://a.example/*/", ""), ("https://a.example/?", "; leave out its query"),
+                ("https://a.example#x", "; leave out its fragment"), ("https://a b.example", ""),
+                ("https://me:pw@a.example", "; leave out its user and password"),
+                ("https://a.example\n", ""), ("https://[::1", ""), ("https://a.example:x", ""),
+                ("ftp://a.example", ""), ("https://", ""), ("https://a.example/\x1b", ""),
+            ]
+        ),
         (["/form", "--url", "a.example"],
          "--url must be the address of your app, such as https://my-app.herokuapp.com, "
          "not 'a.example'\n"),

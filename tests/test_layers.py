@@ -35,13 +35,14 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("formats",),
     ("fastschema",),
     ("schema",),
-    ("payload",),
+    ("payload", "madeup"),
     ("route",),
     ("template",),
     ("retry",),
-    ("imports",),
+    ("imports", "drafting", "writing"),
     ("envfile", "files", "respond", "terms"),
     ("config",),
+    ("advice.schemas", "advice.scripts"),
     ("advice",),
     ("pages", "telling"),
     ("launch.child",),
@@ -73,7 +74,7 @@ ONLY_IMPORTER = {
     "cryptography": "auth.publickey",
     "urllib3": "verbs.remote",
     "tqdm": "verbs.terminal",
-    "genson": "verbs.new",
+    "genson": "drafting",
 }
 
 

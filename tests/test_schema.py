@@ -160,7 +160,10 @@ def test_anything_else_is_no_schema(contents: Json, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("contents", "told"),
     [
-        ({"type": "strin"}, "/type: 'strin' is not valid under any of the given schemas"),
+        ({"type": "strin"}, "/type: 'strin' is no type; did you mean 'string'?"),
+        ({"properties": {"a": {"type": ["null", "text"]}}},
+         "/properties/a/type: 'text' is no type; there are string, integer, number, boolean, "
+         "object, array, null"),
         ({"properties": []}, "/properties: [] is not of type 'object'"),
         ({"properties": {"a/b": {"minimum": "3"}}}, "/properties/a~1b/minimum: '3' is not of type "
             "'number'"),
@@ -422,9 +425,7 @@ def test_a_reference_to_a_broken_file_says_what_is_wrong_with_it(folder: Path) -
 def test_a_reference_to_a_file_that_is_no_schema_says_where(folder: Path) -> None:
     write(folder / "wrong.json", {"properties": {"a": {"type": "strin"}}})
     told = problem({"$ref": "wrong.json"}, folder)
-    assert told == (
-        "wrong.json/properties/a/type: 'strin' is not valid under any of the given schemas"
-    )
+    assert told == ("wrong.json/properties/a/type: 'strin' is no type; did you mean 'string'?")
 
 
 def test_a_broken_file_does_not_hide_one_that_is_asked_for_by_id(folder: Path) -> None:

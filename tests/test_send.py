@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -157,6 +158,64 @@ def test_a_file_a_form_and_headers_can_be_sent(served: tuple[Project, Server]) -
     named = ask(project, "send", "/github", "--data", "{}", "--header", "X-GitHub-Event: ping")
     assert named.stdout.splitlines()[1] == '{"status": "pong"}'
     assert named.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "got"),
+    [
+        ("/slack", ["command=/x", "text=é"], {"command": "/x", "text": "é"}),
+        ("/gitea", ['payload={"a": "é"}'], {"a": "é"}),  # what is signed is the field
+        ("/forgejo", ['payload={"a": "é"}'], {"a": "é"}),
+        ("/twilio", ["Body=é", "Empty="], {"Body": "é", "Empty": ""}),
+        ("/bearer", ["a=1", "a=2"], {"a": ["1", "2"]}),
+    ],
+)
+def test_a_form_is_signed_as_its_sender_signs_forms(
+    served: tuple[Project, Server], path: str, fields: list[str], got: object
+) -> None:
+    project, _ = served
+    words = [word for field in fields for word in ("--form", field)]
+    done = ask(project, "send", path, *words)
+    assert done.returncode == 0, done
+    [line] = [line for line in done.stdout.splitlines() if f" {path} | " in line]
+    assert json.loads(line.partition(" | ")[2]) == got
+
+
+def test_a_form_whose_proof_is_among_its_fields_gets_them(served: tuple[Project, Server]) -> None:
+    project, _ = served
+    done = ask(project, "send", "/mailgun", "--form", "from=é", "--form", "token=mine")
+    assert done.returncode == 0, done
+    [line] = [line for line in done.stdout.splitlines() if " /mailgun | " in line]
+    sent = json.loads(line.partition(" | ")[2])
+    assert sorted(sent) == ["from", "signature", "timestamp", "token"]
+    assert sent["from"] == "é"
+
+
+def test_twilio_s_query_has_the_hash_of_json_and_none_of_a_form(
+    served: tuple[Project, Server],
+) -> None:
+    project, _ = served
+    queries = []
+    for words in (["--form", "a=1"], ["--data", '{"a": 1}']):
+        run = run_of(ask(project, "send", "/twilio", *words))
+        queries += project.journal("SELECT query FROM run WHERE id = ?", run)
+    digest = hashlib.sha256(b'{"a": 1}').hexdigest()
+    assert queries == [("",), (f"bodySHA256={digest}",)]
+
+
+@pytest.mark.parametrize(
+    ("path", "header"), [("/github", "X-GitHub-Delivery"), ("/google-forms", "Webhook-Id")]
+)
+def test_a_delivery_s_id_that_was_given_is_kept(
+    served: tuple[Project, Server], path: str, header: str
+) -> None:
+    project, _ = served
+    run = run_of(
+        ask(project, "send", path, "--data", "{}", "--header", f"{header}: mine-{path[1:]}")
+    )
+    assert project.journal("SELECT delivery_id FROM run WHERE id = ?", run) == [
+        (f"mine-{path[1:]}",)
+    ]
 
 
 def test_what_is_refused_is_shown_and_fails(served: tuple[Project, Server]) -> None:

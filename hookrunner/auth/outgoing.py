@@ -94,7 +94,9 @@ def _sign_inside(
 
 
 def _set(delivery: Delivery, values: Mapping[str, Json]) -> Delivery:
-    """The delivery with these places of its JSON object set. Raises CannotSign."""
+    """The delivery with these places of its object set. Raises CannotSign."""
+    if delivery.content_type == form.TYPE:
+        return _set_fields(delivery, values)
     try:
         whole = jsontext.read(delivery.body)
     except Refused as refused:
@@ -108,6 +110,16 @@ def _set(delivery: Delivery, values: Mapping[str, Json]) -> Delivery:
             raise CannotSign("its proof stands in the payload, which must be a JSON object")
         inner[last] = value
     return replace(delivery, body=json.dumps(whole, ensure_ascii=False).encode())
+
+
+def _set_fields(delivery: Delivery, values: Mapping[str, Json]) -> Delivery:
+    """The form with these fields. Raises CannotSign if one is to stand inside of another."""
+    named = {place.removeprefix(f"{PAYLOAD}/"): str(value) for place, value in values.items()}
+    if any("/" in name for name in named):
+        raise CannotSign("its proof stands inside of the payload, which must be JSON")
+    kept = parse_qsl(delivery.body.decode(), keep_blank_values=True)
+    fields = [pair for pair in kept if pair[0] not in named] + list(named.items())
+    return replace(delivery, body=urlencode(fields).encode())
 
 
 def _bear(scheme: Bearer, delivery: Delivery, now: float) -> Delivery:

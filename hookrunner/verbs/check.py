@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from hookrunner import units
 from hookrunner.advice import advice
 from hookrunner.config import switched_off
-from hookrunner.model import Hook
+from hookrunner.model import BadConfig, Hook
 from hookrunner.verbs import terminal
 from hookrunner.verbs.context import context
 
@@ -28,7 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, given: Mapping[str, str]) -> int:
     project = context(arguments, given)
-    config = project.load()
+    try:
+        config = project.load()
+    except BadConfig as error:
+        if not arguments.json:
+            raise
+        terminal.show_json({"problems": error.problems})
+        return 1
     lines = switched_off(config, on_dyno=project.on_dyno)
     warnings = list(advice(config))
     if arguments.json:

@@ -12,6 +12,16 @@ from hookrunner import envfile, units
 from hookrunner.config import Config, load
 from hookrunner.model import Trouble
 
+PLACEHOLDER = "https://YOUR-APP.herokuapp.com"
+"""Where an app is whose address nobody has told us."""
+
+APP = re.compile(
+    r"(?i:https?)://(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~%/+-]*)?"
+)
+"""An address that can stand in a script, its comments and its texts as it is."""
+
+SUPERFLUOUS = {"?": "query", "#": "fragment", "@": "user and password"}
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -74,3 +84,16 @@ def seconds(text: str, where: str, least: float, most: float) -> float:
 def brief(given: str) -> str:
     """What somebody has written, quoted, and not too long."""
     return repr(given) if len(given) <= 60 else f"{given[:60]!r}…"
+
+
+def app_address(url: str) -> str:
+    """Where the app is, as --url says, without a slash at its end. Raises Trouble."""
+    if APP.fullmatch(url) and "YOUR-APP" not in url:
+        return url.rstrip("/")
+    more = next(
+        (f"; leave out its {told}" for sign, told in SUPERFLUOUS.items() if sign in url), ""
+    )
+    raise Trouble(
+        "--url must be the address of your app, such as https://my-app.herokuapp.com, "
+        f"not {brief(url)}{''.join(more)}"
+    )

@@ -6,18 +6,21 @@
  *   2. Project Settings, Script Properties: {{SECRET}} = the value of that config var.
  *   3. Choose the function `install` above, Run, and allow what it asks for.
  *   4. Choose `test`, Run: a made-up answer is sent, and the execution log says how that went.
+ * `resend` sends again what could not be delivered; it is kept until then.
  * `schema` logs a JSON Schema of this form's answers, for schemas/.
  */
 const URL = {{URL_JSON}};
 const SECRET = {{SECRET_JSON}};
 const PAUSES = [1, 4, 15];  // seconds between attempts
+const UNSENT = 'UNSENT';  // the script property that names the answers still to be sent
+const MOST_UNSENT = 100;
 
 /** Called by Google for every answer, once `install` has run: of a form, or of its sheet. */
 function onFormSubmit(e) {
   if (e && e.response) {
-    send_(ofForm_(e.source || FormApp.getActiveForm(), e.response));
+    deliver_(e.response.getId(), ofForm_(e.source || FormApp.getActiveForm(), e.response));
   } else if (e && e.namedValues) {
-    send_(ofSheet_(e));
+    deliver_([e.range.getSheet().getSheetId(), e.range.getRow()], ofSheet_(e.range.getSheet(), e.range.getRow(), e.namedValues));
   } else {
     throw new Error('Google calls this function when an answer comes; to try it, run `test`.');
   }
@@ -45,6 +48,16 @@ function install() {
   console.log('Every answer will be sent to ' + URL);
 }
 
+/** Sends again what could not be delivered: the server knows what it has had. */
+function resend() {
+  const left = unsent_();
+  left.forEach((which) => {
+    send_(again_(which));
+    remember_(which, false);
+  });
+  console.log(left.length ? 'All is delivered.' : 'There is nothing that was not delivered.');
+}
+
 /** Sends an answer that nobody has given. */
 function test() {
   const form = FormApp.getActiveForm();
@@ -56,7 +69,7 @@ function test() {
       id: 'test-' + now.getTime(),
       timestamp: now.toISOString(),
       email: '',
-      payload: byTitle_(items),
+      payload: byTitle_(form, items),
     },
     items: items,
   });
@@ -65,16 +78,21 @@ function test() {
 /** Logs a JSON Schema that every answer of this form fits. */
 function schema() {
   const form = FormApp.getActiveForm();
-  const properties = {};
+  if (!form) {
+    throw new Error('A sheet does not know the questions of its form: open the form itself, ⋮, Apps Script, ' +
+      'paste this script there, too, and run `schema` there (without `install`, or every answer comes twice).');
+  }
+  const keys = keys_(form);
+  const properties = Object.create(null);
   const required = [];
   let skippable = false;
   form.getItems().forEach((item) => {
     // What comes after a new section may be skipped, though it is marked as required.
     skippable = skippable || item.getType() === FormApp.ItemType.PAGE_BREAK;
     if (!isQuestion_(item)) return;
-    const title = unused_(properties, item.getTitle());
-    properties[title] = describe_(item);
-    if (!skippable && isRequired_(item)) required.push(title);
+    const key = keys[item.getId()];
+    properties[key] = describe_(item);
+    if (!skippable && isRequired_(item)) required.push(key);
   });
   const answers = { type: 'object', required: required, properties: properties };
   const response = {
@@ -100,21 +118,19 @@ function ofForm_(form, response) {
       id: response.getId(),
       timestamp: response.getTimestamp().toISOString(),
       email: response.getRespondentEmail() || '',
-      payload: byTitle_(items),
+      payload: byTitle_(form, items),
     },
     items: items,
   };
 }
 
 /** A sheet knows no ids and no kinds; its row stands for the answer. */
-function ofSheet_(e) {
-  const payload = {};
-  Object.keys(e.namedValues).forEach((title) => {
-    const values = e.namedValues[title];
+function ofSheet_(sheet, row, namedValues) {
+  const payload = Object.create(null);
+  Object.keys(namedValues).forEach((title) => {
+    const values = namedValues[title];
     payload[title] = values.length === 1 ? values[0] : values;
   });
-  const sheet = e.range.getSheet();
-  const row = e.range.getRow();
   return {
     form: { id: sheet.getParent().getId(), title: sheet.getName() },
     response: {
@@ -136,15 +152,29 @@ function entry_(item, answer) {
 }
 
 /** Two questions may have one title: the second is `Title (2)`; `items` has the ids. */
-function byTitle_(items) {
-  const payload = {};
-  items.forEach((entry) => { payload[unused_(payload, entry.title)] = entry.answer; });
+function byTitle_(form, items) {
+  const keys = form ? keys_(form) : {};
+  const payload = Object.create(null);
+  // A question that was taken out of the form meanwhile is not among its keys.
+  items.forEach((entry) => { payload[keys[entry.id] || unused_(payload, entry.title)] = entry.answer; });
   return payload;
+}
+
+/** Each question's name in a payload, by its id: counted over the form, not over what was answered. */
+function keys_(form) {
+  const keys = {};
+  const taken = Object.create(null);
+  form.getItems().filter(isQuestion_).forEach((item) => {
+    const key = unused_(taken, item.getTitle());
+    taken[key] = true;
+    keys[item.getId()] = key;
+  });
+  return keys;
 }
 
 function unused_(taken, title) {
   let name = title;
-  for (let n = 2; Object.prototype.hasOwnProperty.call(taken, name); n++) name = title + ' (' + n + ')';
+  for (let n = 2; name in taken; n++) name = title + ' (' + n + ')';
   return name;
 }
 
@@ -244,6 +274,48 @@ function secret_() {
   return secret;
 }
 
+/** Sends an answer; one that cannot be delivered is remembered for `resend`. */
+function deliver_(which, answer) {
+  try {
+    send_(answer);
+  } catch (error) {
+    remember_(which, true);
+    throw new Error(error.message + ' The answer is kept: once all is well, run `resend`.');
+  }
+}
+
+function unsent_() {
+  return JSON.parse(PropertiesService.getScriptProperties().getProperty(UNSENT) || '[]');
+}
+
+/** Answers come side by side, and all of them write one property. */
+function remember_(which, unsent) {
+  const lock = LockService.getScriptLock();
+  lock.waitLock(10000);
+  try {
+    const others = unsent_().filter((each) => String(each) !== String(which));
+    const left = (unsent ? others.concat([which]) : others).slice(-MOST_UNSENT);
+    PropertiesService.getScriptProperties().setProperty(UNSENT, JSON.stringify(left));
+  } finally {
+    lock.releaseLock();
+  }
+}
+
+/** The answer as form or sheet have it now: of a form by its id, of a sheet by its row. */
+function again_(which) {
+  if (typeof which === 'string') {
+    const form = FormApp.getActiveForm();
+    return ofForm_(form, form.getResponse(which));
+  }
+  const sheet = SpreadsheetApp.getActive().getSheets().filter((each) => each.getSheetId() === which[0])[0];
+  const width = sheet.getLastColumn();
+  const titles = sheet.getRange(1, 1, 1, width).getDisplayValues()[0];
+  const cells = sheet.getRange(which[1], 1, 1, width).getDisplayValues()[0];
+  const named = Object.create(null);
+  titles.forEach((title, place) => { named[title] = (named[title] || []).concat([cells[place]]); });
+  return ofSheet_(sheet, which[1], named);
+}
+
 /** Sends an answer, more than once if need be: the server knows a repeat by its id. */
 function send_(answer) {
   const body = JSON.stringify(answer);
@@ -258,7 +330,7 @@ function send_(answer) {
     }
     if (attempt >= PAUSES.length) {
       throw new Error('Answer ' + answer.response.id + ' was NOT delivered after ' + (attempt + 1) +
-        ' attempts: ' + told.said + ' Once the server is well again, send it by hand.');
+        ' attempts: ' + told.said);
     }
     console.warn('Attempt ' + (attempt + 1) + ': ' + told.said + ' Trying again in ' + PAUSES[attempt] + ' s.');
     Utilities.sleep(PAUSES[attempt] * 1000);
@@ -266,6 +338,9 @@ function send_(answer) {
 }
 
 function post_(id, body) {
+  if (URL.indexOf('//YOUR-APP.') >= 0) {
+    return { error: 'Put the address of your app in place of YOUR-APP, in the line `const URL` of this script.' };
+  }
   const stamp = String(Math.floor(Date.now() / 1000));
   // Without the charset every letter that is not ASCII would be signed as a question mark.
   const signature = Utilities.computeHmacSha256Signature(
@@ -289,9 +364,21 @@ function post_(id, body) {
   }
   const status = answer.getResponseCode();
   const text = answer.getContentText();
-  if (status >= 200 && status < 400) return { said: status + ' ' + text };
+  const headers = {};
+  const given = answer.getAllHeaders();
+  Object.keys(given).forEach((name) => { headers[name.toLowerCase()] = String(given[name]); });
+  // A hook may answer with a page to go to; any other 3xx has not had the answer.
+  if ((status >= 200 && status < 300) || (status === 303 && headers['hook-run'])) return { said: status + ' ' + text };
+  if (status >= 300 && status < 400) return { error: redirected_(status, headers.location) };
   if (status === 429 || status >= 500) return { again: true, said: 'The server answered ' + status + ' ' + text };
   return { error: explain_(status, text) };
+}
+
+function redirected_(status, location) {
+  if (!location) return 'The server at ' + URL + ' did not take the answer: ' + status + '.';
+  const site = location.match(/^(https?:\/\/[^\/?#]+)/);
+  return 'The answer was redirected to ' + location + ' (' + status + '), and not taken; run `python runner.py form` again' +
+    (site ? ' with that --url: ' + site[1] : ' with the --url that it ends at') + '.';
 }
 
 function explain_(status, text) {

@@ -14,13 +14,12 @@ from http.client import responses
 from pathlib import Path
 from urllib.parse import urlencode
 
-from hookrunner import form, jsontext, route
+from hookrunner import form, jsontext, madeup, route
 from hookrunner.app import ADDRESS
 from hookrunner.auth.outgoing import CannotSign, prove
 from hookrunner.config import Config, switched_off
 from hookrunner.journal.reading import open_reader
 from hookrunner.model import Delivery, Hook, Query, Refused, Trouble
-from hookrunner.schema import example
 from hookrunner.verbs import terminal
 from hookrunner.verbs.context import Context, brief, context, number
 from hookrunner.verbs.logs import Shown
@@ -167,7 +166,11 @@ def _newest(hook: Hook, project: Context) -> tuple[bytes, str] | None:
 
 
 def _made_up(hook: Hook) -> tuple[bytes, str]:
-    value = example(hook.schema)
+    value, misfit = madeup.payload(hook.schema, hook.auth[0].name if hook.auth else "")
+    if misfit:
+        raise Trouble(
+            f"no payload could be made up that fits the schema: {misfit}; give one: --data '…'"
+        )
     terminal.complain(["the payload is made up" + (" to fit the schema" if hook.schema else "")])
     return json.dumps(value, ensure_ascii=False).encode(), JSON
 

@@ -48,6 +48,7 @@ const form = given.form && {
   getId: () => given.form.id,
   getTitle: () => given.form.title,
   getItems: () => given.form.items.map(makeItem),
+  getResponse: (id) => answered(given.responses.find((made) => made.id === id)),
 };
 
 function fetch(url, options) {
@@ -67,12 +68,30 @@ function fetch(url, options) {
   const cut = said.indexOf("\r\n\r\n");
   const status = Number(said.split(" ")[1]);
   if (status >= 400 && !options.muteHttpExceptions) throw new Error("Request failed: " + status);
-  return { getResponseCode: () => status, getContentText: () => said.slice(cut + 4) };
+  const all = Object.fromEntries(said.slice(0, cut).split("\r\n").slice(1).map((line) => line.split(/: (.*)/s)));
+  return { getResponseCode: () => status, getContentText: () => said.slice(cut + 4), getAllHeaders: () => all };
 }
+
+// Its rows, the titles first; `given.rows` is what getDisplayValues gives.
+const sheet = {
+  getName: () => "Answers", getSheetId: () => 0, getParent: () => ({ getId: () => "spreadsheet" }),
+  getLastColumn: () => given.rows[0].length,
+  getRange: (row) => ({ getDisplayValues: () => [given.rows[row - 1]] }),
+};
+
+const answered = (made) => {
+  const items = Object.fromEntries(given.form.items.map((item) => [item.id, item]));
+  return {
+    getId: () => made.id,
+    getTimestamp: () => new Date(made.timestamp),
+    getRespondentEmail: () => made.email || "",
+    getItemResponses: () => made.answers.map(([id, answer]) => ({ getItem: () => makeItem(items[id]), getResponse: () => answer })),
+  };
+};
 
 const world = {
   FormApp: { getActiveForm: () => form || null, ItemType },
-  SpreadsheetApp: { getActive: () => ({ getId: () => "sheet" }) },
+  SpreadsheetApp: { getActive: () => ({ getId: () => "sheet", getSheets: () => [sheet] }) },
   UrlFetchApp: { fetch },
   Utilities: {
     Charset: { UTF_8: "UTF-8", US_ASCII: "US-ASCII" },
@@ -89,7 +108,10 @@ const world = {
     sleep: (ms) => { happened.sleeps.push(ms); },
   },
   PropertiesService: {
-    getScriptProperties: () => ({ getProperty: (name) => given.properties[name] ?? null }),
+    getScriptProperties: () => ({
+      getProperty: (name) => given.properties[name] ?? null,
+      setProperty: (name, value) => { given.properties[name] = value; },
+    }),
   },
   ScriptApp: {
     getProjectTriggers: () => happened.triggers.map((t) => ({ getHandlerFunction: () => t.handler, made: t })),
@@ -105,18 +127,8 @@ const world = {
 
 let event;
 if (given.event && given.event.answers) {
-  const items = Object.fromEntries(given.form.items.map((made) => [made.id, made]));
-  event = {
-    source: form,
-    response: {
-      getId: () => given.event.id,
-      getTimestamp: () => new Date(given.event.timestamp),
-      getRespondentEmail: () => given.event.email || "",
-      getItemResponses: () => given.event.answers.map(([id, answer]) => ({ getItem: () => makeItem(items[id]), getResponse: () => answer })),
-    },
-  };
+  event = { source: form, response: answered(given.event) };
 } else if (given.event) {
-  const sheet = { getName: () => "Answers", getSheetId: () => 0, getParent: () => ({ getId: () => "spreadsheet" }) };
   event = { namedValues: given.event.namedValues, range: { getSheet: () => sheet, getRow: () => given.event.row } };
 }
 
@@ -128,4 +140,5 @@ try {
 } catch (error) {
   happened.error = String(error.message || error);
 }
+happened.properties = given.properties;
 process.stdout.write(JSON.stringify(happened));
