@@ -25,8 +25,8 @@ from hookrunner.model import (
     Terms,
 )
 
-ALL = 2**40
-"""Bytes: more than any script's output."""
+ALL = 2**31 - 1
+"""Bytes: more than SQLite keeps in a row, and as many as it can count."""
 
 
 class Journal(Protocol):

@@ -260,6 +260,7 @@ class _Cut:
 
     def __init__(self, kept: _Kept, place: int, lead: int, most: int) -> None:
         self.end = kept.end
+        place = min(place, kept.end)  # SQLite counts to 2**31
         self.start = max(place - lead, 0)
         tail = kept.head + kept.left_out
         if place < kept.head or not kept.left_out:
