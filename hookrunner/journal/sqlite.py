@@ -39,6 +39,7 @@ from hookrunner.model import (
     JournalUnavailable,
     NewRun,
     Outcome,
+    Printed,
     Query,
     Recorded,
     Run,
@@ -47,6 +48,7 @@ from hookrunner.model import (
     Trouble,
     Why,
 )
+from hookrunner.seams import ALL
 
 MIGRATIONS = (
     """
@@ -504,8 +506,13 @@ class SqliteJournal:
     def named(self, part: str) -> list[str]:
         return self._reader.named(part)
 
-    def attempts(self, run_id: str) -> list[Attempt]:
-        return self._reader.attempts(run_id)
+    def attempts(self, run_id: str, most: int = ALL) -> list[Attempt]:
+        return self._reader.attempts(run_id, most)
+
+    def printed(
+        self, run_id: str, number: int, stdout: int, stderr: int, lead: int, most: int
+    ) -> Printed | None:
+        return self._reader.printed(run_id, number, stdout, stderr, lead, most)
 
     def recover(self, hooks: Mapping[str, Terms]) -> tuple[int, list[str]]:
         def work(db: sqlite3.Connection) -> tuple[int, list[str]]:
