@@ -118,13 +118,14 @@ class RunPage:
     new: NewRun
     attempts: Sequence[Shown]
     hook_exists: bool = True
-    live: bool = False
-    """True while it may change: then the page listens to `/-/runs/ID/live?from=A.OUT.ERR`.
+    live: str = ""
+    """Where listening begins, `ATTEMPT.OUT.ERR`; empty if the run changes no more.
 
-    That is the number of the last attempt and how many bytes of its stdout and stderr the page
-    has. The same three stand in each event's id. Events: `out` and `err` with the JSON
-    `{"html": …}` of `ansi.Renderer.feed`, to be appended; `end` when the page is to be shown
-    anew, because the run has ended, started, or begun another attempt.
+    That is the number of the last attempt, and how many bytes of its stdout and stderr, as the
+    journal has them, this page shows. The page then listens to `/-/runs/ID/live?from=…`, whose
+    events have such an id, too: `out` and `err` with the JSON `{"html": …}` of
+    `ansi.Renderer.feed`, to be appended, and `end` when the page is to be shown anew, because
+    the run has ended, started, or begun another attempt.
     """
 
     can_replay: bool = False
