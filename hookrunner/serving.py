@@ -31,11 +31,12 @@ from waitress.server import TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher, WSGITask
 from waitress.utilities import build_http_date
 
+from hookrunner.answer import LATER, Answer, problem, status_line
 from hookrunner.log import Log
 from hookrunner.loop import Loop, Step, Timers
 from hookrunner.model import Refused, Trouble
 from hookrunner.units import show_size
-from hookrunner.web import LATER, Answer, Web, problem, status_line
+from hookrunner.web import Web
 
 MOST_CONNECTIONS = 1500
 MOST_DESCRIPTORS = 4096
@@ -186,7 +187,7 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
 
 
 class _Call(WSGITask):  # type: ignore[misc]
-    """A request before the application, which answers it now or later (`web.Later`).
+    """A request before the application, which answers it now or later (`answer.Later`).
 
     What a thread does for a connection goes through here: the connection itself is the loop's.
     """
@@ -591,7 +592,7 @@ def _waitress(web: Web, listener: socket.socket, threads: int, largest_body: int
         max_request_header_size=MOST_HEADER,
         inbuf_overflow=IN_MEMORY,
         recv_bytes=64 * 1024,
-        clear_untrusted_proxy_headers=False,  # web.client_address believes only whom it should
+        clear_untrusted_proxy_headers=False,  # answer.client_address believes only whom it should
         ident="hookrunner",
         log_socket_errors=False,
     )

@@ -7,21 +7,29 @@ go to intake.
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from http.client import responses
-from ipaddress import ip_address
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import bottle
 
 from hookrunner import form, pages, route, telling
-from hookrunner.address import within
+from hookrunner.answer import (
+    LATER,
+    Answer,
+    Environ,
+    Later,
+    as_json,
+    client_address,
+    problem,
+    raw_path,
+    read_delivery,
+    status_line,
+)
 from hookrunner.auth import authenticate
 from hookrunner.auth.credential import Bearer
 from hookrunner.intake import SOON, Accepted, Ignored, Intake, Judged, unavailable
@@ -44,7 +52,6 @@ from hookrunner.model import (
 from hookrunner.seams import Journal
 
 T = TypeVar("T")
-Environ = dict[str, Any]
 
 MOST_WAITERS = 32
 """Senders that may wait at once; who comes then is told 202 instead."""
@@ -73,43 +80,6 @@ QUERIES = {
 time, before a `seq`, and how many at most."""
 
 RUN_ID = re.compile(r"[a-z2-7]{20}")
-CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f]")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What goes back over HTTP."""
-
-    status: int
-    body: bytes
-    headers: Mapping[str, str]
-
-
-class Later(Protocol):
-    """What the server gives a request beside PEP 3333, so that nobody need sleep to answer it.
-
-    It stands in the environment as LATER. What a request asks for here is done on the
-    server's own thread, one thing after another.
-    """
-
-    def hold(self) -> None:
-        """Send nothing of what the application returns; `answer` will be called."""
-
-    def soon(self, then: Callable[[], None]) -> None:
-        """Call it on the server's thread; from any thread."""
-
-    def after(self, seconds: float, then: Callable[[], None]) -> Callable[[], None]:
-        """Call it there in so many seconds, unless what is returned is called before."""
-
-    def if_gone(self, then: Callable[[], None]) -> None:
-        """Call it if the sender hangs up before it has been answered; from the server's thread."""
-
-    def answer(self, answer: Answer) -> None:
-        """Send the answer, in place of what the application returned."""
-
-
-LATER = "hookrunner.later"
-"""The environment's key of a Later."""
 
 
 class Web:
@@ -200,7 +170,7 @@ class Web:
 
     def health(self, environ: Environ) -> Answer:
         """That the process is there and answers."""
-        return _json(200, {"status": "ok"})
+        return as_json(200, {"status": "ok"})
 
     def runs(self, environ: Environ) -> Answer:
         """The runs that a query asks for, newest first; for the administrator."""
@@ -214,7 +184,7 @@ class Web:
                 found = self.journal.runs(read_query(asked))
         except JournalUnavailable as error:
             raise unavailable(error) from None
-        return _json(200, {"runs": [telling.row(run) for run in found]})
+        return as_json(200, {"runs": [telling.row(run) for run in found]})
 
     def state(self, environ: Environ, run_id: str) -> Answer:
         """How a run stands, for whoever knows its unguessable id; all for the administrator."""
@@ -226,7 +196,7 @@ class Web:
             run = self.journal.standing(run_id) if RUN_ID.fullmatch(run_id) else None
             if run is None:
                 raise Refused(404, "there is no such run")
-            return _json(200, told(run))
+            return as_json(200, told(run))
         except JournalUnavailable as error:
             raise unavailable(error) from None
 
@@ -258,7 +228,7 @@ class Web:
             pruned = self.intake.prune(float(older) if older else None)
         except JournalUnavailable as error:
             raise unavailable(error) from None
-        return _json(200, {"pruned": pruned})
+        return as_json(200, {"pruned": pruned})
 
     def _need_admin(self, environ: Environ) -> None:
         """Raise Refused unless the request carries ADMIN_TOKEN as a bearer token."""
@@ -279,7 +249,7 @@ class Web:
         if isinstance(judged, Ignored):
             if judged.manners.bare:
                 return Answer(judged.manners.accepted, b"", {})
-            return _json(200, {"status": "ignored"})
+            return as_json(200, {"status": "ignored"})
         if isinstance(judged, Greeting):
             return _greeting(judged)
         wait = _wait(judged.hook, preferences(delivery.headers.get("prefer", "")))
@@ -293,7 +263,7 @@ class Web:
         return problem(Refused(503, "stopping; send it again soon", headers=SOON))
 
     def log_refusal(self, environ: Environ, refused: Refused) -> None:
-        method, path = environ.get("REQUEST_METHOD", "")[:20], _raw_path(environ)
+        method, path = environ.get("REQUEST_METHOD", "")[:20], raw_path(environ)
         address = client_address(environ, self.trusted)
         self.log.info(
             f"refused {method} {path[:200]}: {refused.why} ({refused.status} to {address})",
@@ -407,50 +377,6 @@ def read_query(asked: Mapping[str, Json]) -> Query:
     )
 
 
-def read_delivery(environ: Environ, trusted: Networks) -> Delivery:
-    """The request as a Delivery. Raises Refused(400) if its path is not UTF-8."""
-    try:
-        path = _raw_path(environ).encode("latin-1").decode("utf-8")
-    except UnicodeError:
-        raise Refused(400, "the path is not UTF-8 once percent-decoded") from None
-    headers = {
-        name[5:].replace("_", "-").lower(): value
-        for name, value in environ.items()
-        if name.startswith("HTTP_")
-    }
-    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-        if environ.get(name):
-            headers[name.replace("_", "-").lower()] = environ[name]
-    for name, value in headers.items():
-        if CONTROL.search(value):
-            raise Refused(400, f"the header {name} holds a control character")
-    return Delivery(
-        method=environ["REQUEST_METHOD"],
-        path=path,
-        query=environ.get("QUERY_STRING", ""),
-        headers=headers,
-        body=environ["wsgi.input"].read(),
-        remote_addr=client_address(environ, trusted),
-    )
-
-
-def client_address(environ: Environ, trusted: Networks) -> str:
-    """Who posted: the peer, or what a trusted proxy says its peer was.
-
-    A proxy appends to X-Forwarded-For, so only the right-most entry is its word; all to
-    the left of it is the client's own invention.
-    """
-    peer = str(environ.get("REMOTE_ADDR", ""))
-    forwarded = environ.get("HTTP_X_FORWARDED_FOR", "")
-    if not forwarded or not within(peer, trusted):
-        return peer
-    last = forwarded.rpartition(",")[2].strip()
-    try:
-        return str(ip_address(last))
-    except ValueError:
-        return peer
-
-
 @dataclass(frozen=True, slots=True)
 class Preferences:
     """What a `Prefer` header (RFC 7240) asks of us. `wait` is in seconds."""
@@ -516,7 +442,7 @@ def _in_progress(accepted: Accepted, run: Run | None) -> Answer:
     if manners.bare:
         return Answer(manners.accepted, b"", {"Location": place})
     said = {"run": accepted.run_id, "state": state, "location": place}
-    return _json(manners.accepted, said, Location=place)
+    return as_json(manners.accepted, said, Location=place)
 
 
 def _ended(accepted: Accepted, status: int, run: Run, outcome: Outcome) -> Answer:
@@ -529,7 +455,7 @@ def _ended(accepted: Accepted, status: int, run: Run, outcome: Outcome) -> Answe
         return Answer(
             manners.accepted if status == 200 else status, b"", dict(hook.respond.headers)
         )
-    answer = _json(status, telling.summary(run))
+    answer = as_json(status, telling.summary(run))
     return Answer(status, answer.body, {**answer.headers, **dict(hook.respond.headers)})
 
 
@@ -548,22 +474,6 @@ def _redirect(hook: Hook) -> Answer | None:
     return Answer(303, b"", {"Location": hook.respond.redirect, **dict(hook.respond.headers)})
 
 
-def problem(refused: Refused, more: Mapping[str, Json] | None = None) -> Answer:
-    """A refusal as RFC 9457 problem details."""
-    said: dict[str, Json] = {
-        "type": "about:blank",
-        "title": responses[refused.status],
-        "status": refused.status,
-        "detail": refused.told,
-    }
-    if refused.errors:
-        said["errors"] = [{"pointer": e.pointer, "detail": e.detail} for e in refused.errors]
-    body = json.dumps(said | dict(more or {}), ensure_ascii=False).encode("utf-8", "replace")
-    return Answer(
-        refused.status, body + b"\n", {"Content-Type": "application/problem+json"} | refused.headers
-    )
-
-
 def _no_page(path: str) -> Refused:
     """404, or 405 if there is such a page, but not for this method."""
     for pattern, method in OWN_PAGES.items():
@@ -577,18 +487,3 @@ def _landing(delivery: Delivery) -> Answer:
         raise Refused(405, "use GET", headers={"Allow": "GET"})
     headers = {"Content-Type": "text/html; charset=utf-8", **pages.SECURITY}
     return Answer(200, pages.LANDING.encode(), headers)
-
-
-def _json(status: int, said: Json, **headers: str) -> Answer:
-    body = json.dumps(said, ensure_ascii=False).encode() + b"\n"
-    return Answer(status, body, {"Content-Type": "application/json", **headers})
-
-
-def status_line(status: int) -> str:
-    """With its phrase; a status that has none is to be taken as x00 of its class (RFC 9110 §15)."""
-    return f"{status} {responses.get(status) or responses[status // 100 * 100]}"
-
-
-def _raw_path(environ: Environ) -> str:
-    # Bottle drops bytes that are not UTF-8 from PATH_INFO, which would make /hel%fflo a hook.
-    return str(environ.get("bottle.raw_path", environ.get("PATH_INFO", "")))

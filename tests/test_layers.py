@@ -26,6 +26,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("sections",),
     ("jsontext", "form", "pointer"),
     ("address",),
+    ("answer",),
     ("auth.scheme", "auth.contents", "auth.publickey"),
     ("auth.signature", "auth.credential", "auth.allowed"),
     ("auth.handshake", "auth.twilio", "auth.sns", "auth.graph", "auth.settings"),
