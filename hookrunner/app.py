@@ -68,7 +68,7 @@ def serve(settings: Settings, environ: Mapping[str, str]) -> None:
         child.hide_memory()
         listener = listen(settings.host, settings.port)
         kin.end_if_stopped(settings.data / SUPERVISOR)
-        journal = SqliteJournal(settings.data)
+        journal = SqliteJournal(settings.data, say=log.info)
         left = kin.end_recorded(settings.data / "scripts.pids", journal.unfinished())
         if left:
             log.warning(f"{_count(left, 'process', 'processes')} of scripts had outlived us; ended")

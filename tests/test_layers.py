@@ -52,6 +52,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("launch.output", "launch.kin"),
     ("launch.nursery",),
     ("journal.writer", "journal.reading"),
+    ("journal.looking",),
     ENGINES,  # and all that is in them, but for the row above
     ("intake", "worker"),
     ("web",),

@@ -70,11 +70,11 @@ class Reader:
 
     def run(self, run_id: str) -> Run | None:
         row = self._fetch(READ, run_id)
-        return _run(row) if row else None
+        return as_run(row) if row else None
 
     def standing(self, run_id: str) -> Run | None:
         row = self._fetch(READ_STANDING, run_id)
-        return _run(row) if row else None
+        return as_run(row) if row else None
 
     def runs(self, query: Query) -> list[Run]:
         given = {
@@ -84,7 +84,7 @@ class Reader:
             "before": query.before if query.before is not None else 2**62,
             "most": query.most,
         }
-        return [_run(row) for row in self._fetch_all(LIST, given)]
+        return [as_run(row) for row in self._fetch_all(LIST, given)]
 
     def named(self, part: str) -> list[str]:
         if not part or not part.isascii() or not part.isalnum():
@@ -93,7 +93,7 @@ class Reader:
         return [run_id for (run_id,) in found]
 
     def attempts(self, run_id: str) -> list[Attempt]:
-        return [_attempt(row) for row in self._fetch_all(ATTEMPTS, (run_id,))]
+        return [as_attempt(row) for row in self._fetch_all(ATTEMPTS, (run_id,))]
 
     def recorded(self, run_id: str) -> NewRun | None:
         row = self._fetch(READ_NEW, run_id)
@@ -157,7 +157,7 @@ def new_run(row: tuple[Any, ...]) -> NewRun:
     )
 
 
-def _run(row: tuple[Any, ...]) -> Run:
+def as_run(row: tuple[Any, ...]) -> Run:
     run_id, seq, hook, state, attempt, recorded_at, ended_at, due, replaces, *rest = row
     delivery_id, event, ended_as, *last = rest
     return Run(
@@ -176,7 +176,7 @@ def _run(row: tuple[Any, ...]) -> Run:
     )
 
 
-def _attempt(row: tuple[Any, ...]) -> Attempt:
+def as_attempt(row: tuple[Any, ...]) -> Attempt:
     number, started_at, state, *last = row
     stdout, stderr = last[4:6]
     outcome = None if state == State.RUNNING else _outcome(state, *last)
