@@ -24,3 +24,8 @@ def runs(chosen: Filter, before: int | None = None) -> str:
         given["before"] = str(before)
     query = urlencode({name: value for name, value in given.items() if value})
     return f"/-/runs?{query}" if query else "/-/runs"
+
+
+def output(run_id: str, stream: str, attempt: int) -> str:
+    """The address of what an attempt printed, as it is; `stream` is stdout or stderr."""
+    return f"{run(run_id)}/{stream}?attempt={attempt}"
