@@ -53,6 +53,18 @@ class Later(Protocol):
     def answer(self, answer: Answer) -> None:
         """Send the answer, in place of what the application returned."""
 
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """Begin an answer that goes on until `end`, instead of `answer`; from any thread.
+
+        Who does not take what is sent is hung up on, and counts as gone.
+        """
+
+    def send(self, data: bytes) -> None:
+        """Send some more of it; from any thread, and at once, for nothing is waited for."""
+
+    def end(self) -> None:
+        """That was all; from any thread."""
+
 
 LATER = "hookrunner.later"
 """The environment's key of a Later."""

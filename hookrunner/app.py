@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hookrunner import VERSION
@@ -57,6 +57,8 @@ class Settings:
     log_format: Format = "text"
     on_dyno: bool = False
     trusted: Networks = ()
+    spare_token: str = field(default="", repr=False)
+    """What ADMIN_TOKEN is taken to be if it is not set: made up for whoever sits at a terminal."""
 
 
 def serve(settings: Settings, environ: Mapping[str, str]) -> None:
@@ -120,11 +122,17 @@ class _Program:
             settings.trusted,
             durable=not settings.on_dyno,
             end_script=self.workers.cancel,
+            checks={
+                "supervisor": lambda: "" if self.launcher.stands() else "is being started anew",
+                "server": lambda: "is stopping" if self.intake.stopping else "",
+            },
         )
+        web.admin.spare = settings.spare_token
         self.server = Server(
             web, listener, settings.threads, largest_body(config), log, self.loop, journal.turn
         )
-        self.secrets = set(config.secrets)
+        self.secrets = {*config.secrets, *filter(None, [settings.spare_token])}
+        log.know(self.secrets)
         self.reload_asked = threading.Event()
         self.stop_asked = threading.Event()
         self.stop_at_once = threading.Event()
@@ -179,6 +187,10 @@ class _Program:
                 "runs are kept on this dyno's disk, which goes with the dyno: a restart loses "
                 "what has not run (README.md, 'What is not promised on a dyno')"
             )
+        if self.settings.spare_token and not self.config.environ.get("ADMIN_TOKEN"):
+            # Not by the log, which would mask it, and may be kept.
+            link = f"{self.server.near}/-/login?token={self.settings.spare_token}"
+            print(f"to see what happens, until this server stops: {link}", flush=True)
         if recovered:
             self.log.info(f"{_count(recovered, 'run')} had been interrupted; running again")
         self._warn(lost)

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import bottle
 
 from hookrunner import form, pages, route, telling
+from hookrunner.admin import Admin
 from hookrunner.answer import (
     LATER,
     Answer,
@@ -44,6 +45,7 @@ from hookrunner.model import (
     Networks,
     Outcome,
     Query,
+    Refusal,
     Refused,
     Run,
     State,
@@ -60,13 +62,22 @@ LONGEST_WAIT = 25.0
 """Seconds that `Prefer: wait` may ask for: Heroku's router gives up after 30."""
 
 OWN_PAGES = {
-    r"/-/health": "GET",
+    r"/-/": "GET",
+    r"/-/(health|ready|hook|refusals)": "GET",
+    r"/-/login": "GET, POST",
+    r"/-/(logout|hook/try)": "POST",
+    r"/-/assets/[^/]+": "GET",
+    r"/-/runs/[^/]+/(live|stdout|stderr)": "GET",
     r"/-/runs": "GET",
     r"/-/runs/[^/]+": "GET",
     r"/-/runs/[^/]+/(replay|cancel)": "POST",
     r"/-/prune": "POST",
 }
 
+PATIENCE = 2.0
+"""Seconds in which a journal that can be written has been written."""
+
+LONGEST_WHY = 300
 MOST_LISTED = 500
 SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
 QUERIES = {
@@ -94,12 +105,14 @@ class Web:
         *,
         durable: bool,
         end_script: Callable[[str], None],
+        checks: Mapping[str, Callable[[], str]] | None = None,
     ) -> None:
         """`trusted` are the proxies whose X-Forwarded-For is believed; `end_script` ends
         the script of a run that has been cancelled.
 
         `durable` says whether a run that is queued when we stop will be found by who
-        comes after us.
+        comes after us. `checks` say, by name, what keeps us from being ready; nothing if
+        nothing does.
         """
         self.intake = intake
         self.durable = durable
@@ -109,6 +122,10 @@ class Web:
         self.trusted = trusted
         self.waiters = threading.BoundedSemaphore(MOST_WAITERS)
         self.waits_over = False
+        self.checks = {"journal": self._journal_fault, **(checks or {})}
+        self.admin = Admin(
+            intake, journal, lambda: log.mask, trusted, self._need_admin, self.end_script
+        )
         self.app = self._routes()
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -139,12 +156,28 @@ class Web:
     def end_waits(self) -> None:
         """Tell all who wait how their runs stand, now; nobody shall wait any more."""
         self.waits_over = True
+        self.admin.live.end_all()
         self.journal.wake_senders()
 
     def _routes(self) -> Any:
         app = bottle.Bottle()
         app.catchall = False
         app.route("/-/health", "GET", self._answering(self.health))
+        app.route("/-/ready", "GET", self._answering(self.ready))
+        admin = self.admin
+        for path, method, page in (
+            ("/-/", "GET", admin.overview),
+            ("/-/hook", "GET", admin.hook),
+            ("/-/hook/try", "POST", admin.trial),
+            ("/-/refusals", "GET", admin.refusals),
+            ("/-/login", "GET", admin.login_page),
+            ("/-/login", "POST", admin.login),
+            ("/-/logout", "POST", admin.logout),
+            ("/-/assets/<name>", "GET", admin.asset),
+            ("/-/runs/<run_id>/<stream:re:stdout|stderr>", "GET", admin.output),
+        ):
+            app.route(path, method, self._answering(page, always_html=True))
+        app.route("/-/runs/<run_id>/live", "GET", self._answering(admin.listen))
         app.route("/-/runs", "GET", self._answering(self.runs))
         app.route("/-/runs/<run_id>", "GET", self._answering(self.state))
         app.route("/-/runs/<run_id>/replay", "POST", self._answering(self.replay))
@@ -153,14 +186,20 @@ class Web:
         app.route("<path:re:(?s:.*)>", "ANY", self._answering(self.deliver))
         return app
 
-    def _answering(self, page: Callable[..., Answer | None]) -> Callable[..., Any]:
+    def _answering(
+        self, page: Callable[..., Answer | None], *, always_html: bool = False
+    ) -> Callable[..., Any]:
+        guarded = self.admin.guarded(page)
+
         def answer(**named: str) -> Any:
             environ = bottle.request.environ
             try:
-                given = page(environ, **named)
+                given = guarded(environ, **named)
             except Refused as refused:
                 self.log_refusal(environ, refused)
                 given = problem(refused)
+                if always_html or self._is_page(environ):
+                    given = self.admin.refusal(environ, refused)
             if given is None:
                 environ[LATER].hold()
                 return b""
@@ -168,12 +207,33 @@ class Web:
 
         return answer
 
+    def _is_page(self, environ: Environ) -> bool:
+        """True if somebody looks at a page of ours, and would rather read why not than parse it."""
+        return raw_path(environ).startswith("/-/") and self.admin.wants_page(environ)
+
+    def ready(self, environ: Environ) -> Answer:
+        """That deliveries can be taken in and carried out; what is wrong, if they cannot."""
+        wrong = {name: told for name, check in self.checks.items() if (told := check())}
+        if wrong:
+            raise Refused(503, "; ".join(f"{name}: {told}" for name, told in wrong.items()))
+        return as_json(200, {"status": "ready"})
+
+    def _journal_fault(self) -> str:
+        try:
+            self.journal.try_writing(PATIENCE)
+        except JournalUnavailable as error:
+            self.log.error(f"the journal is unavailable: {error}")
+            return "cannot be written"
+        return ""
+
     def health(self, environ: Environ) -> Answer:
         """That the process is there and answers."""
         return as_json(200, {"status": "ok"})
 
     def runs(self, environ: Environ) -> Answer:
         """The runs that a query asks for, newest first; for the administrator."""
+        if self.admin.wants_page(environ):
+            return self.admin.runs(environ)
         self._need_admin(environ)
         asked = form.query(environ.get("QUERY_STRING", ""))
         try:
@@ -188,6 +248,8 @@ class Web:
 
     def state(self, environ: Environ, run_id: str) -> Answer:
         """How a run stands, for whoever knows its unguessable id; all for the administrator."""
+        if self.admin.wants_page(environ):
+            return self.admin.run(environ, run_id)
         told = telling.summary
         if environ.get("HTTP_AUTHORIZATION"):
             self._need_admin(environ)
@@ -208,11 +270,15 @@ class Web:
 
     def replay(self, environ: Environ, run_id: str) -> Answer:
         """Do a run again, by order of the administrator."""
+        if self.admin.is_form(environ):
+            return self.admin.replay(environ, run_id)
         self._need_admin(environ)
         return _in_progress(self.intake.replay(run_id), None)
 
     def cancel(self, environ: Environ, run_id: str) -> Answer:
         """End a run, by order of the administrator."""
+        if self.admin.is_form(environ):
+            return self.admin.cancel(environ, run_id)
         self._need_admin(environ)
         if self.intake.cancel(run_id) is State.RUNNING:
             self.end_script(run_id)
@@ -232,7 +298,7 @@ class Web:
 
     def _need_admin(self, environ: Environ) -> None:
         """Raise Refused unless the request carries ADMIN_TOKEN as a bearer token."""
-        token = self.intake.config.environ.get("ADMIN_TOKEN", "")
+        token = self.admin.token()
         if not token:
             raise Refused(403, "this needs ADMIN_TOKEN to be set", "ADMIN_TOKEN is not set")
         scheme = Bearer((token.encode("utf-8", "surrogateescape"),))
@@ -270,6 +336,12 @@ class Web:
             status=refused.status,
             path=path[:200],
             address=address,
+        )
+        size = environ.get("CONTENT_LENGTH", "")
+        size = int(size) if size.isdigit() else 0
+        why = refused.why[:LONGEST_WHY]
+        self.journal.note(
+            Refusal(time.time(), method, path[:200], refused.status, why, address, size)
         )
 
 

@@ -39,7 +39,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("payload",),
     ("route",),
     ("template",),
-    ("retry",),
+    ("retry", "session"),
     ("imports",),
     ("envfile", "files", "respond", "terms"),
     ("config",),
@@ -55,6 +55,8 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("journal.looking",),
     ENGINES,  # and all that is in them, but for the row above
     ("intake", "worker"),
+    ("live",),
+    ("admin",),
     ("web",),
     ("serving",),
     ("app",),

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hookrunner.model import Attempt, Json, NewRun, Run, State
+from hookrunner.model import Refusal as Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,19 +158,6 @@ class HookPage:
 
     runs: Sequence[Run] = ()
     trial: Trial = Trial()
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A delivery that was turned away, without what it carried. `size` is its body's, in bytes."""
-
-    at: float
-    method: str
-    path: str
-    status: int
-    why: str
-    address: str = ""
-    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
