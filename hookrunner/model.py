@@ -481,7 +481,7 @@ class Search:
     until: float | None = None
     before: int | None = None
     most: int = 50
-    seconds: float = 0.08
+    seconds: float = 0.06
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ PAGES = ("/-/", "/-/runs", "/-/refusals", "/-/hook?path=/hello")
 
 def write_project(folder: Path) -> Project:
     project = Project(folder).hooks(HOOKS)
-    project.script("hello.sh", 'cat; echo "$SECRET"')
+    project.script("hello.sh", f'cat; echo "{SECRET}"')
     project.script("fails.sh", "echo alas >&2; exit 3")
     project.script("waits.sh", "sleep 600")
     return project
@@ -335,6 +335,7 @@ def test_what_a_script_printed_is_a_download_with_its_secrets_masked(
 
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert answer.headers["Content-Disposition"].startswith("attachment")
+    assert "****" in answer.text
     assert SECRET not in answer.text
     assert SECRET not in admin.get(f"/-/runs/{run_id}").text
     assert admin.get(f"/-/runs/{run_id}/stdout?attempt=7").status == 404
