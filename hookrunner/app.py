@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import secrets
 import signal
 import socket
 import threading
@@ -36,6 +37,9 @@ LOOK_EVERY = 1.0
 
 ADDRESS = "address"
 """The file of the journal's folder that says where the server is."""
+
+TOKEN = "token"
+"""The file beside it with which its owner may ask the server."""
 
 FIRST_MOMENTS = 0.2
 """Seconds after the start before Python scripts are made ready to start warm."""
@@ -131,7 +135,8 @@ class _Program:
         self.server = Server(
             web, listener, settings.threads, largest_body(config), log, self.loop, journal.turn
         )
-        self.secrets = {*config.secrets, *filter(None, [settings.spare_token])}
+        web.owner = secrets.token_urlsafe(32)
+        self.secrets = {*config.secrets, web.owner, *filter(None, [settings.spare_token])}
         log.know(self.secrets)
         self.reload_asked = threading.Event()
         self.stop_asked = threading.Event()
@@ -156,13 +161,21 @@ class _Program:
 
     @contextmanager
     def _address(self) -> Iterator[None]:
-        """Have the server's address where the command line finds it, as long as it serves."""
-        place = self.settings.data / ADDRESS
+        """Have the server's address where the command line finds it, as long as it serves.
+
+        And a token with which the owner of the files may do what the administrator may.
+        """
+        place, token = self.settings.data / ADDRESS, self.settings.data / TOKEN
+        token.unlink(missing_ok=True)  # it may be anybody's, and open to anybody
+        with os.fdopen(os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(f"{self.web.owner}\n")
         place.write_text(f"{self.server.near}\n")
         try:
             yield
         finally:
             place.unlink(missing_ok=True)
+            token.unlink(missing_ok=True)
+            self.web.owner = ""
 
     def _serve(self, stopper: threading.Thread) -> None:
         """Take deliveries and carry out runs until a signal; then let go of everything."""

@@ -1,6 +1,7 @@
 """The command line: which verb is meant, what it takes, and how it ends.
 
-Exit status: 0 done, 1 the user can mend it, 2 wrong usage, 3 our bug.
+Exit status: 0 done, 1 the user can mend it, 2 wrong usage, 3 our bug; 130 and 141 are those of
+shells for Ctrl-C and for a pipe that nobody reads from.
 """
 
 from __future__ import annotations
@@ -71,7 +72,9 @@ def main(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
         )
         return 1
     except KeyboardInterrupt:
-        return 1
+        return 130
+    except BrokenPipeError:  # as `head` does to whoever it has read enough of
+        return 141
     except Exception:
         traceback.print_exc()
         complain(["this is a bug of hookrunner's; please report it with the lines above"])

@@ -55,6 +55,10 @@ ALWAYS_SECRET = frozenset({"authorization", "proxy-authorization", "cookie"})
 PRUNED_AT_ONCE = 1000
 """Runs that are forgotten in one transaction: all who record wait for it."""
 
+MOST_PRUNED = 20_000
+LONGEST_PRUNING = 10.0
+"""Runs and seconds after which whoever wants more forgotten asks again."""
+
 MOST_LISTED = 10_000
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -195,11 +199,12 @@ class Intake:
         self.log.info(f"{run_id} cancelled; it was {was}", run=run_id)
         return was
 
-    def prune(self, older: float | None) -> int:
+    def prune(self, older: float | None) -> tuple[int, bool]:
         """Forget runs that ended longer ago than their hooks keep them, or than so many seconds.
 
-        How many. Raises JournalUnavailable.
+        How many, and whether there may be more. Raises JournalUnavailable.
         """
+        give_up = time.monotonic() + LONGEST_PRUNING
         terms = {path: hook.terms for path, hook in self.config.hooks.items()}
         if older is not None:
             known = {run.hook for run in self.journal.runs(Query(most=MOST_LISTED))} | set(terms)
@@ -207,7 +212,9 @@ class Intake:
         pruned = 0
         while some := self.journal.prune(terms, PRUNED_AT_ONCE):
             pruned += some
-        return pruned
+            if pruned >= MOST_PRUNED or time.monotonic() > give_up:
+                return pruned, True
+        return pruned, False
 
     def _recorded(self, run_id: str) -> NewRun:
         try:

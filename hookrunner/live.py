@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from hookrunner.answer import Later
 from hookrunner.mask import Masker
-from hookrunner.model import ENDED, JournalUnavailable, Piece, Progress
+from hookrunner.model import ENDED, Fresh, JournalUnavailable, Progress
 from hookrunner.pages.ansi import Renderer
 from hookrunner.seams import Journal
 
@@ -175,7 +175,7 @@ class Live:
             self._say(listener, b": still here\n\n")
         listener.begun = listener.begun or not found.over
 
-    def _tell(self, listener: _Listener, stream: str, piece: Piece, *, over: bool) -> bool:
+    def _tell(self, listener: _Listener, stream: str, piece: Fresh, *, over: bool) -> bool:
         """Send what is new of an output; True if there may be more of it already."""
         if not piece.data and not piece.left_out:
             return False

@@ -41,6 +41,20 @@ class Masker:
         end = max(end, done)
         return b"".join([*masked, text[done:end]]), text[end:]
 
+    def between(self, text: bytes, start: int, end: int) -> tuple[bytes, int]:
+        """This part of a text, masked, and where it ends.
+
+        A secret that is only partly in it is masked as a whole, so that it may end later.
+        """
+        masked, done = [], start
+        for found in self.pattern.finditer(text) if self.pattern else ():
+            if found.start() >= end:
+                break
+            if found.end() > done:
+                masked += [text[done : found.start()], b"****"]
+                done = found.end()
+        return b"".join([*masked, text[done:end]]), max(done, end)
+
 
 def _forms(secret: str) -> Iterable[bytes]:
     """The ways a secret may show up: as it is, each of its lines, and as JSON writes it."""

@@ -450,7 +450,37 @@ class Attempt:
     outcome: Outcome | None
     stdout: bytes = b""
     stderr: bytes = b""
-    """What it has printed, or has so far, as `max_output` lets it be kept."""
+    """What it has printed, or has so far, as `max_output` lets it be kept; or its beginning."""
+
+    stdout_bytes: int = 0
+    stderr_bytes: int = 0
+    """How much of it is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of what an attempt has printed. Places are bytes of all that it ever printed."""
+
+    text: bytes
+    start: int
+    """The place of the first byte of `text`; it may be before the one asked for."""
+
+    end: int
+    """The end of all that it has printed so far."""
+
+    left_out: int = 0
+    """Bytes between `text` and what comes next that have not been kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """An attempt with a piece of either stream. `outcome` is None while it runs."""
+
+    number: int
+    started_at: float
+    outcome: Outcome | None
+    stdout: Piece
+    stderr: Piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -464,6 +494,8 @@ class Query:
 
     before: int | None = None
     most: int = 50
+    unreplaced: bool = False
+    """Only runs that none has replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -534,7 +566,7 @@ class Glimpse:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Fresh:
     """What comes next of an output: `data`, after `left_out` bytes that have not been kept.
 
     `at` is how many bytes the script had printed at its end.
@@ -555,8 +587,8 @@ class Progress:
     state: State
     attempt: int
     over: bool
-    stdout: Piece
-    stderr: Piece
+    stdout: Fresh
+    stderr: Fresh
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from hookrunner.model import (
     NewRun,
     Outcome,
     Overview,
+    Printed,
     Progress,
     Query,
     Recorded,
@@ -29,6 +30,9 @@ from hookrunner.model import (
     State,
     Terms,
 )
+
+ALL = 2**31 - 1
+"""Bytes: more than SQLite keeps in a row, and as many as it can count."""
 
 
 class Journal(Protocol):
@@ -137,8 +141,19 @@ class Journal(Protocol):
     def named(self, part: str) -> list[str]:
         """The ids, at most ten, that begin or end with this, newest first."""
 
-    def attempts(self, run_id: str) -> list[Attempt]:
-        """All attempts of a run in their order, with what they have printed."""
+    def attempts(self, run_id: str, most: int = ALL) -> list[Attempt]:
+        """All attempts of a run in their order, with what they have printed.
+
+        At most so many bytes of it, which all of them share.
+        """
+
+    def printed(
+        self, run_id: str, number: int, stdout: int, stderr: int, lead: int, most: int
+    ) -> Printed | None:
+        """What an attempt has printed from these places on: at most so many bytes of each.
+
+        With up to `lead` bytes from before them. A piece ends where bytes were left out.
+        """
 
     def search(self, search: Search) -> Found:
         """The runs that are looked for; however many there are, in about the time it is given."""

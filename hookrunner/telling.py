@@ -1,18 +1,24 @@
 """Runs as JSON: what the pages under /-/runs say, and what the command line reads and shows.
 
-Times are RFC 3339, in UTC. Bytes are text where they are UTF-8, and base64 where not.
+Times are RFC 3339, in UTC. Bytes are text where they are UTF-8, and base64 where not. What a
+script has printed may be far more than can be told at once: all of a run has the beginning of
+it, and who wants more asks for one piece after another.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from hookrunner.model import ENDED, Attempt, Json, NewRun, Outcome, Run
+from hookrunner.mask import Masker
+from hookrunner.model import ENDED, Attempt, Json, NewRun, Outcome, Piece, Printed, Run
 
-Mask = Callable[[bytes], bytes]
-"""Takes secrets out of what a script has printed."""
+PIECE = 256 * 1024
+"""Bytes of an output that are told at once."""
+
+WHOLE = 4 * PIECE
+"""Bytes of output that are told with all of a run."""
 
 
 def summary(run: Run) -> dict[str, Json]:
@@ -46,8 +52,8 @@ def row(run: Run) -> dict[str, Json]:
     }
 
 
-def whole(run: Run, new: NewRun, attempts: Sequence[Attempt], mask: Mask) -> dict[str, Json]:
-    """All that the journal has of a run."""
+def whole(run: Run, new: NewRun, attempts: Sequence[Attempt], mask: Masker) -> dict[str, Json]:
+    """All that the journal has of a run, but for the end of what is long."""
     return {
         **row(run),
         "request": {
@@ -62,6 +68,26 @@ def whole(run: Run, new: NewRun, attempts: Sequence[Attempt], mask: Mask) -> dic
         },
         "attempts": [_attempt(attempt, mask) for attempt in attempts],
     }
+
+
+def printed(
+    run: Run, found: Printed | None, places: tuple[int, int], mask: Masker
+) -> dict[str, Json]:
+    """A run with what an attempt has printed from these places of its streams on.
+
+    Lines that have an end, while it runs. None for an attempt that has not begun.
+    """
+    said: dict[str, Json] = {**row(run), "printed": None}
+    if found is not None:
+        ended = found.outcome is not None
+        said["printed"] = {
+            "number": found.number,
+            "started_at": moment(found.started_at),
+            "outcome": outcome(found.outcome),
+            **_piece("stdout", found.stdout, places[0], mask, ended=ended),
+            **_piece("stderr", found.stderr, places[1], mask, ended=ended),
+        }
+    return said
 
 
 def outcome(ended: Outcome | None) -> dict[str, Json] | None:
@@ -92,14 +118,54 @@ def unix(text: str) -> float:
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
-def _attempt(attempt: Attempt, mask: Mask) -> dict[str, Json]:
+def _piece(stream: str, piece: Piece, place: int, mask: Masker, *, ended: bool) -> dict[str, Json]:
+    """What is told of a piece, and from which place on to ask for the next."""
+    lead = min(max(place - piece.start, 0), len(piece.text))
+    last = piece.start + len(piece.text)
+    whole = bool(piece.left_out) or (ended and last >= piece.end)
+    end = len(piece.text) if whole else _end(piece, lead, mask)
+    text, end = mask.between(piece.text, lead, end)
+    after = piece.start + end
+    if piece.left_out and end >= len(piece.text):
+        text += b"\n" * (end > lead) + b"[... %d bytes left out ...]\n" % piece.left_out
+        after = last + piece.left_out
+    return {
+        stream: text.decode("utf-8", "replace"),
+        f"{stream}_next": max(after, place),
+        f"{stream}_end": piece.end,
+    }
+
+
+def _end(piece: Piece, lead: int, mask: Masker) -> int:
+    """Where to cut a piece that more will follow: after a line, so that no secret is halved."""
+    text = piece.text
+    if (line := text.rfind(b"\n") + 1) > lead:
+        return line
+    if piece.start + len(text) >= piece.end:
+        return lead  # the rest of the line is yet to be printed
+    safe = len(text) - mask.longest
+    while safe > lead and text[safe] & 0xC0 == 0x80:  # not inside a character
+        safe -= 1
+    return safe if safe > lead else len(text)
+
+
+def _attempt(attempt: Attempt, mask: Masker) -> dict[str, Json]:
     return {
         "number": attempt.number,
         "started_at": moment(attempt.started_at),
         "outcome": outcome(attempt.outcome),
-        "stdout": mask(attempt.stdout).decode("utf-8", "replace"),
-        "stderr": mask(attempt.stderr).decode("utf-8", "replace"),
+        "stdout": _beginning(attempt.stdout, attempt.stdout_bytes, mask),
+        "stderr": _beginning(attempt.stderr, attempt.stderr_bytes, mask),
+        "stdout_bytes": attempt.stdout_bytes,
+        "stderr_bytes": attempt.stderr_bytes,
+        "cut": len(attempt.stdout) < attempt.stdout_bytes
+        or len(attempt.stderr) < attempt.stderr_bytes,
     }
+
+
+def _beginning(raw: bytes, size: int, mask: Masker) -> str:
+    masked = mask(raw) if len(raw) >= size else mask.cut(raw)[0]
+    return masked.decode("utf-8", "replace")
 
 
 def _bytes(raw: bytes) -> dict[str, str]:

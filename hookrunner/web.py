@@ -79,16 +79,26 @@ PATIENCE = 2.0
 
 LONGEST_WHY = 300
 MOST_LISTED = 500
-SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
-QUERIES = {
-    "hook": re.compile(r"(?s:.*)"),
-    "state": re.compile("|".join(State)),
-    "since": SECONDS,
-    "before": re.compile(r"[0-9]{1,18}"),
-    "limit": re.compile(r"[1-9][0-9]{0,8}"),
+SECONDS = r"[0-9]{1,12}(\.[0-9]{1,6})?"
+PLACE = (r"[0-9]{1,15}", "the place of a byte")
+Queries = Mapping[str, tuple[str, str]]
+"""What a page may be asked with: the pattern of each value, and what it is."""
+
+QUERIES: Queries = {
+    "id": (r"(?s:.*)", "how an id begins or ends"),
+    "hook": (r"(?s:.*)", "a path of hooks.yaml"),
+    "state": ("|".join(State), f"one of {', '.join(State)}"),
+    "since": (SECONDS, "in Unix seconds"),
+    "before": (r"[0-9]{1,18}", "the seq of a run"),
+    "limit": (r"[1-9][0-9]{0,8}", "a whole number from 1"),
+    "unreplaced": ("1", "1, for runs that none has replaced"),
 }
-"""What a list of runs may be asked with: runs of a hook, in a state, recorded since a Unix
-time, before a `seq`, and how many at most."""
+OLDER: Queries = {"older": (SECONDS, "in seconds")}
+PLACES: Queries = {
+    "attempt": (r"[1-9][0-9]{0,8}", "the number of an attempt"),
+    "stdout": PLACE,
+    "stderr": PLACE,
+}
 
 RUN_ID = re.compile(r"[a-z2-7]{20}")
 
@@ -126,6 +136,8 @@ class Web:
         self.admin = Admin(
             intake, journal, lambda: log.mask, trusted, self._need_admin, self.end_script
         )
+        self.owner = ""
+        """A token for who can read our files, and so may do what the administrator may."""
         self.app = self._routes()
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -235,10 +247,12 @@ class Web:
         if self.admin.wants_page(environ):
             return self.admin.runs(environ)
         self._need_admin(environ)
-        asked = form.query(environ.get("QUERY_STRING", ""))
+        asked = asked_of(environ, QUERIES)
         try:
             if part := asked.pop("id", ""):
-                named = [self.journal.standing(run_id) for run_id in self.journal.named(str(part))]
+                if asked:
+                    raise Refused(400, f"id goes with nothing else, and not with {min(asked)}")
+                named = [self.journal.standing(run_id) for run_id in self.journal.named(part)]
                 found = [run for run in named if run]
             else:
                 found = self.journal.runs(read_query(asked))
@@ -250,10 +264,10 @@ class Web:
         """How a run stands, for whoever knows its unguessable id; all for the administrator."""
         if self.admin.wants_page(environ):
             return self.admin.run(environ, run_id)
-        told = telling.summary
-        if environ.get("HTTP_AUTHORIZATION"):
+        asked, told = asked_of(environ, PLACES), telling.summary
+        if asked or environ.get("HTTP_AUTHORIZATION"):
             self._need_admin(environ)
-            told = self._whole
+            told = partial(self._printed, asked) if asked else self._whole
         try:
             run = self.journal.standing(run_id) if RUN_ID.fullmatch(run_id) else None
             if run is None:
@@ -266,13 +280,21 @@ class Web:
         new = self.journal.recorded(run.run_id)
         if new is None:  # it was pruned at this moment
             raise Refused(404, "there is no such run")
-        return telling.whole(run, new, self.journal.attempts(run.run_id), self.log.mask)
+        attempts = self.journal.attempts(run.run_id, telling.WHOLE)
+        return telling.whole(run, new, attempts, self.log.mask)
+
+    def _printed(self, asked: Mapping[str, str], run: Run) -> dict[str, Json]:
+        number, mask = int(asked.get("attempt", run.attempt)), self.log.mask
+        places = int(asked.get("stdout", 0)), int(asked.get("stderr", 0))
+        found = self.journal.printed(run.run_id, number, *places, mask.longest, telling.PIECE)
+        return telling.printed(run, found, places, mask)
 
     def replay(self, environ: Environ, run_id: str) -> Answer:
         """Do a run again, by order of the administrator."""
         if self.admin.is_form(environ):
             return self.admin.replay(environ, run_id)
         self._need_admin(environ)
+        asked_of(environ, {})
         return _in_progress(self.intake.replay(run_id), None)
 
     def cancel(self, environ: Environ, run_id: str) -> Answer:
@@ -280,29 +302,35 @@ class Web:
         if self.admin.is_form(environ):
             return self.admin.cancel(environ, run_id)
         self._need_admin(environ)
+        asked_of(environ, {})
         if self.intake.cancel(run_id) is State.RUNNING:
             self.end_script(run_id)
         return self.state(environ, run_id)
 
     def prune(self, environ: Environ) -> Answer:
-        """Forget what has ended, by order of the administrator; how many runs that were."""
+        """Forget what has ended, by order of the administrator; how many runs that were.
+
+        Some of it, if it takes long: `more` says so.
+        """
         self._need_admin(environ)
-        older = str(form.query(environ.get("QUERY_STRING", "")).get("older", ""))
-        if older and not SECONDS.fullmatch(older):
-            raise Refused(400, f"older cannot be {older[:40]!r}; it is in seconds")
+        older = asked_of(environ, OLDER).get("older")
         try:
-            pruned = self.intake.prune(float(older) if older else None)
+            pruned, more = self.intake.prune(float(older) if older else None)
         except JournalUnavailable as error:
             raise unavailable(error) from None
-        return as_json(200, {"pruned": pruned})
+        return as_json(200, {"pruned": pruned, "more": more})
 
     def _need_admin(self, environ: Environ) -> None:
-        """Raise Refused unless the request carries ADMIN_TOKEN as a bearer token."""
+        """Raise Refused unless the request carries ADMIN_TOKEN, or `owner`, as a bearer token."""
         token = self.admin.token()
-        if not token:
-            raise Refused(403, "this needs ADMIN_TOKEN to be set", "ADMIN_TOKEN is not set")
-        scheme = Bearer((token.encode("utf-8", "surrogateescape"),))
-        authenticate((scheme,), read_delivery(environ, self.trusted), time.time())
+        known = [word.encode("utf-8", "surrogateescape") for word in (token, self.owner) if word]
+        try:
+            authenticate((Bearer(tuple(known)),), read_delivery(environ, self.trusted), time.time())
+        except Refused:
+            if token:
+                raise
+            told = "this needs ADMIN_TOKEN to be set"
+            raise Refused(403, told, "ADMIN_TOKEN is not set") from None
 
     def deliver(self, environ: Environ, path: str) -> Answer | None:
         """A delivery to a hook, or the landing page. None if the answer comes later."""
@@ -432,20 +460,29 @@ class _Sender:
             self._answer(self.web.fault(error))
 
 
-def read_query(asked: Mapping[str, Json]) -> Query:
-    """The query of a list of runs. Raises Refused(400) with what is wrong."""
-    for name, value in asked.items():
-        known = QUERIES.get(name)
-        if known is None:
-            raise Refused(400, f"{name[:40]!r} is none of {', '.join(['id', *QUERIES])}")
-        if not isinstance(value, str) or not known.fullmatch(value):
-            raise Refused(400, f"{name} cannot be {str(value)[:40]!r}")
+def asked_of(environ: Environ, known: Queries) -> dict[str, str]:
+    """What a page is asked with. Raises Refused(400) with what is wrong, and would be right."""
+    asked = {}
+    for name, value in form.query(environ.get("QUERY_STRING", "")).items():
+        if name not in known:
+            may = f"is none of {', '.join(known)}" if known else "cannot be asked for here"
+            raise Refused(400, f"{name[:40]!r} {may}")
+        pattern, told = known[name]
+        if not isinstance(value, str) or not re.fullmatch(pattern, value):
+            raise Refused(400, f"{name} cannot be {str(value)[:40]!r}; it is {told}")
+        asked[name] = value
+    return asked
+
+
+def read_query(asked: Mapping[str, str]) -> Query:
+    """The query of a list of runs."""
     return Query(
         hook=asked.get("hook", ""),
         state=State(asked["state"]) if "state" in asked else None,
         since=float(asked.get("since", 0.0)),
         before=int(asked["before"]) if "before" in asked else None,
         most=min(int(asked.get("limit", 50)), MOST_LISTED),
+        unreplaced="unreplaced" in asked,
     )
 
 

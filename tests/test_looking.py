@@ -15,9 +15,9 @@ from hookrunner.journal.looking import MOST_NOTED, MOST_REFUSALS, percentile
 from hookrunner.journal.sqlite import MIGRATIONS, SqliteJournal
 from hookrunner.model import (
     Found,
+    Fresh,
     JournalUnavailable,
     Outcome,
-    Piece,
     Progress,
     Refusal,
     Search,
@@ -300,10 +300,10 @@ def test_progress_is_what_has_not_been_sent_yet(journal: Journal) -> None:
     journal.append(claim, b"one\ntwo\n", b"alas\n")
 
     assert progress(journal, run_id, 4) == Progress(
-        State.RUNNING, 1, over=False, stdout=Piece(b"two\n", 8), stderr=Piece(b"alas\n", 5)
+        State.RUNNING, 1, over=False, stdout=Fresh(b"two\n", 8), stderr=Fresh(b"alas\n", 5)
     )
-    assert progress(journal, run_id, 0, most=3).stdout == Piece(b"one", 3)
-    assert progress(journal, run_id, 99).stdout == Piece(b"", 8)
+    assert progress(journal, run_id, 0, most=3).stdout == Fresh(b"one", 3)
+    assert progress(journal, run_id, 99).stdout == Fresh(b"", 8)
     journal.settle(claim, DONE)
     assert progress(journal, run_id, 3).over
 
@@ -312,20 +312,20 @@ def test_progress_counts_what_is_left_out(journal: Journal) -> None:
     run_id = made(journal)
     journal.append(claimed(journal), b"headhead\n[... 5 bytes left out ...]\ntailtail", b"")
 
-    assert progress(journal, run_id, 4).stdout == Piece(b"head", 8)
-    assert progress(journal, run_id, 8).stdout == Piece(b"tailtail", 21, 5)
-    assert progress(journal, run_id, 10).stdout == Piece(b"tailtail", 21, 3)
-    assert progress(journal, run_id, 13).stdout == Piece(b"tailtail", 21)
-    assert progress(journal, run_id, 17).stdout == Piece(b"tail", 21)
-    assert progress(journal, run_id, 21).stdout == Piece(b"", 21)
-    assert progress(journal, run_id, 10**9).stdout == Piece(b"", 21)
+    assert progress(journal, run_id, 4).stdout == Fresh(b"head", 8)
+    assert progress(journal, run_id, 8).stdout == Fresh(b"tailtail", 21, 5)
+    assert progress(journal, run_id, 10).stdout == Fresh(b"tailtail", 21, 3)
+    assert progress(journal, run_id, 13).stdout == Fresh(b"tailtail", 21)
+    assert progress(journal, run_id, 17).stdout == Fresh(b"tail", 21)
+    assert progress(journal, run_id, 21).stdout == Fresh(b"", 21)
+    assert progress(journal, run_id, 10**9).stdout == Fresh(b"", 21)
 
 
 def test_progress_of_what_has_not_begun_is_none_yet(journal: Journal) -> None:
     run_id = made(journal)
 
     assert journal.progress(run_id, 0, (0, 0), 8, 9) == Progress(
-        State.QUEUED, 0, over=True, stdout=Piece(b"", 0), stderr=Piece(b"", 0)
+        State.QUEUED, 0, over=True, stdout=Fresh(b"", 0), stderr=Fresh(b"", 0)
     )
     assert journal.progress("nobody", 1, (0, 0), 8, 9) is None
 

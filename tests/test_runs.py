@@ -717,6 +717,8 @@ def test_what_is_queued_at_a_stop_runs_after_the_next_start(project: Project) ->
 
 # --- what the administrator may ask
 
+STATES = "one of queued, running, succeeded, failed, cancelled"
+
 LISTED = """
 /a:
   script: a.sh
@@ -784,14 +786,14 @@ def test_a_run_is_found_by_a_part_of_its_id(listed: tuple[Server, str, str]) -> 
 @pytest.mark.parametrize(
     ("query", "told"),
     [
-        ("state=done", "state cannot be 'done'"),
-        ("limit=0", "limit cannot be '0'"),
-        ("limit=x", "limit cannot be 'x'"),
-        ("since=yesterday", "since cannot be 'yesterday'"),
-        ("before=-1", "before cannot be '-1'"),
-        ("before=" + "9" * 19, f"before cannot be '{'9' * 19}'"),
-        ("hok=/a", "'hok' is none of id, hook, state, since, before, limit"),
-        ("state=failed&state=queued", "state cannot be \"['failed', 'queued']\""),
+        ("state=done", f"state cannot be 'done'; it is {STATES}"),
+        ("limit=0", "limit cannot be '0'; it is a whole number from 1"),
+        ("limit=x", "limit cannot be 'x'; it is a whole number from 1"),
+        ("since=2h", "since cannot be '2h'; it is in Unix seconds"),
+        ("before=-1", "before cannot be '-1'; it is the seq of a run"),
+        ("before=" + "9" * 19, f"before cannot be '{'9' * 19}'; it is the seq of a run"),
+        ("hok=/a", "'hok' is none of id, hook, state, since, before, limit, unreplaced"),
+        ("state=failed&state=queued", f"state cannot be \"['failed', 'queued']\"; it is {STATES}"),
     ],
 )
 def test_a_list_that_cannot_be_asked_for_is_refused_with_why(

@@ -58,7 +58,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 def timeless(text: str) -> str:
     """The text without what is another each time."""
-    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "TIME", text)
+    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "TIME", text).replace("TIME UTC", "TIME")
     return re.sub(r"\b0\.\d+s", "0.1s", text)
 
 
@@ -70,7 +70,7 @@ def where(request: pytest.FixtureRequest, desk: Desk) -> list[str]:
 
 def test_runs_are_listed_newest_first(desk: Desk, where: list[str]) -> None:
     assert timeless(desk.told("runs", *where)) == (
-        "RUN                   WHEN                 HOOK   EVENT  ATTEMPT  STATE      OUTCOME\n"
+        "RUN                   WHEN (UTC)           HOOK   EVENT  ATTEMPT  STATE      OUTCOME\n"
         f"{desk.bad}  TIME  /bad   -      1        failed     exit 3\n"
         f"{desk.good}  TIME  /good  -      1        succeeded  exit 0\n"
     )
@@ -84,7 +84,8 @@ def test_runs_are_picked_by_hook_state_and_time(desk: Desk, where: list[str]) ->
     assert ids("--since", "1h") == ids("--since", "2020-01-01") == [desk.bad, desk.good]
     assert ids("--since", "2999-01-01T00:00Z") == []
     assert ids("--limit", "1") == [desk.bad]
-    assert desk.told("runs", "--hook", "/nothing", *where) == "no run is like that\n"
+    told = ", and no hook is at '/nothing'; there are /good, /bad, /held" if not where else ""
+    assert desk.told("runs", "--hook", "/nothing", *where) == f"no run is like that{told}\n"
 
 
 def test_all_of_a_run_is_shown(desk: Desk, where: list[str]) -> None:
@@ -161,7 +162,10 @@ def test_all_that_failed_is_done_again(desk: Desk, where: list[str]) -> None:
     told = desk.told("replay", "--failed", "--since", "1h", *where)
     assert re.fullmatch(rf"{desk.bad} again as [a-z2-7]{{20}}\n", told)
     none = desk.told("replay", "--failed", "--hook", "/good", *where)
-    assert none == "no run has failed like that\n"
+    assert none == "no run has failed like that and is not done again already\n"
+    assert (
+        desk.told("replay", "--failed", "--since", "1h", "--dry-run", *where).count(desk.bad) == 0
+    )
 
 
 def test_a_run_is_cancelled(desk: Desk, where: list[str]) -> None:
@@ -207,16 +211,71 @@ def test_without_a_server_the_journal_itself_is_changed(desk: Desk) -> None:
     assert desk.told("prune", "--older", "1ms") == "3 runs forgotten\n"
 
 
-@pytest.mark.parametrize("verb", ["replay", "cancel"])
+@pytest.mark.parametrize("verb", ["replay", "cancel", "prune"])
 def test_what_changes_a_server_s_runs_needs_its_token(desk: Desk, verb: str) -> None:
     url = f"http://127.0.0.1:{desk.server.port}"
-    told = desk.refused(verb, desk.bad, ADMIN_TOKEN="")
-    assert told == (
+    words = (verb, *([desk.bad] if verb != "prune" else []), "--url", url)
+    assert desk.refused(*words, ADMIN_TOKEN="") == (
         f"{url} is asked as its administrator, and ADMIN_TOKEN is not set; set it to the "
         "server's (heroku config:get ADMIN_TOKEN), or in .env, and start it anew\n"
     )
-    told = desk.refused(verb, desk.bad, ADMIN_TOKEN="wrong")
-    assert told == f"{url} answered 401: not authorised\n"
+    assert desk.refused(*words, ADMIN_TOKEN="wrong") == f"{url} answered 401: not authorised\n"
+
+
+def test_the_owner_of_the_files_needs_no_token_while_the_server_runs(desk: Desk) -> None:
+    token = desk.project.folder / "var" / "token"
+    assert token.stat().st_mode & 0o777 == 0o600
+    done = desk.ask("replay", desk.bad, ADMIN_TOKEN="")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert desk.ask("prune", "--older", "1ms", ADMIN_TOKEN="").stdout.endswith(" forgotten\n")
+    desk.server.stop()
+    assert not token.exists()
+
+
+def test_a_token_that_no_header_can_hold_is_named_and_not_shown(desk: Desk) -> None:
+    told = desk.refused("runs", "--url", "http://127.0.0.1:1", ADMIN_TOKEN="s3cr\net")
+    assert told == (
+        "ADMIN_TOKEN cannot be sent: it begins or ends with a space, or has a line break or "
+        "another control character in it; give it, and the server, another\n"
+    )
+
+
+def test_the_administrator_s_token_is_not_sent_to_others_over_http(desk: Desk) -> None:
+    assert desk.refused("runs", "--url", "http://hooks.invalid") == (
+        "ADMIN_TOKEN is not sent to hooks.invalid over http, where others can read it; "
+        "name an address that begins with https://\n"
+    )
+
+
+def test_secrets_stay_masked_while_hooks_yaml_is_broken(desk: Desk) -> None:
+    desk.project.script("good.sh", "echo the word is hunter-two\n")
+    (desk.project.folder / ".env").write_text("WORD=hunter-two\n")
+    run = desk.server.post_json("/good", {}).headers["Hook-Run"]
+    desk.project.hooks("/good: {script: gone.sh}\n")
+    assert f"{run} /good | the word is ****\n" in desk.told("logs", run)
+    assert "    | the word is ****\n" in desk.told("show", run)
+
+
+def test_what_could_turn_a_terminal_around_is_written_out(desk: Desk, where: list[str]) -> None:
+    desk.project.script("good.sh", r"printf 'a\033]0;x\007b\302\233 \342\200\256c\n'" + "\n")
+    run = desk.server.post_json("/good", {"a": "\x9b\u202e"}).headers["Hook-Run"]
+    shown = r"a\x1b]0;x\x07b\x9b \u202ec"
+    assert f"{run} /good | {shown}\n" in desk.told("logs", run, *where)
+    assert f"    | {shown}\n" in desk.told("show", run, *where)
+    assert r'"a": "\x9b\u202e"' in desk.told("show", run, *where)
+    assert json.loads(desk.told("show", run, "--json", *where))["run"] == run
+
+
+def test_output_longer_than_one_answer_is_shown_whole(desk: Desk, where: list[str]) -> None:
+    desk.project.script("good.sh", "seq 100000 199999\n")
+    run = desk.server.post_json("/good", {}).headers["Hook-Run"]
+    numbers = [str(number) for number in range(100000, 200000)]
+    logged = [line.split(" | ")[1] for line in desk.told("logs", run, *where).split("\n")[:-2]]
+    assert logged == numbers
+    [attempt] = json.loads(desk.told("show", run, "--json", *where))["attempts"]
+    assert attempt["stdout"].split() == numbers
+    shown = desk.told("show", run, *where).split("    | ")[1:]
+    assert [line.strip() for line in shown] == numbers
 
 
 @pytest.mark.parametrize(
@@ -240,7 +299,7 @@ def test_what_cannot_be_asked_is_told(desk: Desk, words: list[str], told: str) -
 
 def test_a_server_that_is_not_there_is_told(desk: Desk) -> None:
     told = desk.refused("runs", "--url", "http://127.0.0.1:1")
-    assert told == "http://127.0.0.1:1 cannot be reached: [Errno 111] Connection refused\n"
+    assert told == "http://127.0.0.1:1 cannot be reached: Connection refused\n"
 
 
 def test_a_one_off_dyno_says_that_its_disk_is_another(desk: Desk) -> None:

@@ -23,10 +23,10 @@ from hookrunner.journal.reading import RUN, as_attempt, as_run
 from hookrunner.model import (
     Activity,
     Found,
+    Fresh,
     Glimpse,
     JournalUnavailable,
     Overview,
-    Piece,
     Progress,
     Refusal,
     Run,
@@ -217,7 +217,7 @@ class Looker:
 
     def glimpses(self, run_id: str, most: int) -> list[Glimpse]:
         rows = self._do(lambda db: db.execute(GLIMPSES, {"id": run_id, "most": most}).fetchall())
-        return [Glimpse(as_attempt(row[:10]), *row[10:]) for row in rows]
+        return [Glimpse(as_attempt(row), *row[10:]) for row in rows]
 
     def progress(
         self, run_id: str, attempt: int, sent: tuple[int, int], head: int, most: int
@@ -411,11 +411,11 @@ def _progress(
         size, marker = known[number] or 0, known[2 + number] or b""
         found = LEFT_OUT.match(marker)
         place = _place(sent[number], size, head, found)
-        piece = Piece(b"", place.at, place.left_out)
+        piece = Fresh(b"", place.at, place.left_out)
         if place.first < place.end:
             part = {**given, "first": place.first, "most": min(most, place.end - place.first)}
             [data] = db.execute(PART.format(stream=stream), part).fetchone()
-            piece = Piece(data, place.at + len(data), place.left_out)
+            piece = Fresh(data, place.at + len(data), place.left_out)
         pieces.append(piece)
     over = attempt_state != State.RUNNING
     return Progress(State(state), last, over, *pieces)
@@ -423,7 +423,7 @@ def _progress(
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where in what is kept goes on what has been sent: from `first` to `end`; see Piece."""
+    """Where in what is kept goes on what has been sent: from `first` to `end`; see Fresh."""
 
     first: int
     end: int

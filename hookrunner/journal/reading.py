@@ -7,8 +7,11 @@ a running server's journal so, too.
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +20,18 @@ from hookrunner.model import (
     JournalUnavailable,
     NewRun,
     Outcome,
+    Piece,
+    Printed,
     Query,
     Run,
     State,
     Trouble,
     Why,
 )
+from hookrunner.seams import ALL
 
 MOST_NAMED = 10
+GAP = re.compile(rb"\n\[\.\.\. (\d+) bytes left out \.\.\.\]\n")
 
 RUN = """
 SELECT r.id, r.seq, r.hook, r.state, r.attempt, r.recorded_at, r.ended_at, r.due, r.replaces,
@@ -42,6 +49,7 @@ LIST = RUN.format(
     where="""
 WHERE (:hook = '' OR r.hook = :hook) AND (:state = '' OR r.state = :state)
   AND r.recorded_at >= :since AND r.seq < :before
+  AND (NOT :unreplaced OR r.id NOT IN (SELECT replaces FROM run WHERE replaces <> ''))
 ORDER BY r.seq DESC LIMIT :most
 """,
 )
@@ -51,9 +59,24 @@ SELECT hook, method, path, params, query, headers, content_type, body, remote_ad
        delivery_id, event, replaces
 FROM run WHERE id = ?
 """
+# To SQLite, a part of nothing is NULL.
 ATTEMPTS = """
-SELECT number, started_at, a.state, why, exit_code, signal, detail, stdout, stderr, seconds
-FROM attempt a JOIN run r ON r.seq = a.run WHERE r.id = ? ORDER BY number
+SELECT number, started_at, a.state, why, exit_code, signal, detail,
+       coalesce(substr(stdout, 1, :most / (2 * count(*) OVER ())), x''),
+       coalesce(substr(stderr, 1, :most / (2 * count(*) OVER ())), x''),
+       seconds, length(stdout), length(stderr)
+FROM attempt a JOIN run r ON r.seq = a.run WHERE r.id = :run ORDER BY number
+"""
+# The middle is where a line says what was left out.
+PRINTED = """
+SELECT number, started_at, a.state, why, exit_code, signal, detail, x'', x'', seconds,
+       length(stdout), coalesce(substr(stdout, max(length(stdout) / 2 - 39, 1), 80), x''),
+       length(stderr), coalesce(substr(stderr, max(length(stderr) / 2 - 39, 1), 80), x'')
+FROM attempt a JOIN run r ON r.seq = a.run WHERE r.id = ? AND number = ?
+"""
+PART = """
+SELECT coalesce(substr(stdout, ?, ?), x''), coalesce(substr(stderr, ?, ?), x'')
+FROM attempt a JOIN run r ON r.seq = a.run WHERE r.id = ? AND number = ?
 """
 UNFINISHED = """
 SELECT id FROM run INDEXED BY run_live WHERE state IN ('queued', 'running') ORDER BY seq
@@ -83,6 +106,7 @@ class Reader:
             "since": query.since,
             "before": query.before if query.before is not None else 2**62,
             "most": query.most,
+            "unreplaced": query.unreplaced,
         }
         return [as_run(row) for row in self._fetch_all(LIST, given)]
 
@@ -92,8 +116,25 @@ class Reader:
         found = self._fetch_all(NAMED, (f"{part.lower()}%", f"%{part.lower()}", MOST_NAMED))
         return [run_id for (run_id,) in found]
 
-    def attempts(self, run_id: str) -> list[Attempt]:
-        return [as_attempt(row) for row in self._fetch_all(ATTEMPTS, (run_id,))]
+    def attempts(self, run_id: str, most: int = ALL) -> list[Attempt]:
+        given = {"run": run_id, "most": most}
+        return [as_attempt(row) for row in self._fetch_all(ATTEMPTS, given)]
+
+    def printed(
+        self, run_id: str, number: int, stdout: int, stderr: int, lead: int, most: int
+    ) -> Printed | None:
+        with self._snapshot():
+            found = self._db.execute(PRINTED, (run_id, number)).fetchone()
+            if found is None:
+                return None
+            _, started_at, state, *last = found
+            *ended, out_length, out_middle, err_length, err_middle = last
+            out = _Cut(_Kept(out_length, out_middle), stdout, lead, most)
+            err = _Cut(_Kept(err_length, err_middle), stderr, lead, most)
+            places = (out.first + 1, out.size, err.first + 1, err.size)
+            texts = self._db.execute(PART, (*places, run_id, number)).fetchone()
+        outcome = None if state == State.RUNNING else _outcome(state, *ended)
+        return Printed(number, started_at, outcome, out.piece(texts[0]), err.piece(texts[1]))
 
     def recorded(self, run_id: str) -> NewRun | None:
         row = self._fetch(READ_NEW, run_id)
@@ -108,6 +149,19 @@ class Reader:
     def close(self) -> None:
         with self._lock:
             self._db.close()
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        """Have what is read in here be of one moment."""
+        try:
+            with self._lock:
+                self._db.execute("BEGIN")
+                try:
+                    yield
+                finally:
+                    self._db.execute("COMMIT")
+        except (sqlite3.Error, UnicodeError) as error:
+            raise JournalUnavailable(str(error)) from None
 
     def _fetch(self, query: str, run_id: str) -> tuple[Any, ...] | None:
         return next(iter(self._fetch_all(query, (run_id,))), None)
@@ -177,10 +231,52 @@ def as_run(row: tuple[Any, ...]) -> Run:
 
 
 def as_attempt(row: tuple[Any, ...]) -> Attempt:
-    number, started_at, state, *last = row
+    number, started_at, state, *last, stdout_bytes, stderr_bytes = row
     stdout, stderr = last[4:6]
     outcome = None if state == State.RUNNING else _outcome(state, *last)
-    return Attempt(number, started_at, outcome, stdout, stderr)
+    return Attempt(number, started_at, outcome, stdout, stderr, stdout_bytes, stderr_bytes)
+
+
+class _Kept:
+    """How what is kept of an output lies in it: head, perhaps a line about a gap, tail.
+
+    `launch.output` makes them of the same length, which tells that line from one of a script's.
+    """
+
+    def __init__(self, length: int, middle: bytes) -> None:
+        """`middle` are up to 80 bytes of it, of which the 40th is the middle one."""
+        self.head, self.line, self.left_out = length, 0, 0
+        before = max(length // 2 - 39, 1) - 1
+        for found in GAP.finditer(middle):
+            head = before + found.start()
+            tail = length - before - found.end()
+            if tail - head in (0, 1):
+                self.head, self.line, self.left_out = head, len(found[0]), int(found[1])
+        self.end = length - self.line + self.left_out
+
+
+class _Cut:
+    """Which bytes of what is kept hold the output from a place on."""
+
+    def __init__(self, kept: _Kept, place: int, lead: int, most: int) -> None:
+        self.end = kept.end
+        place = min(place, kept.end)  # SQLite counts to 2**31
+        self.start = max(place - lead, 0)
+        tail = kept.head + kept.left_out
+        if place < kept.head or not kept.left_out:
+            self.first = min(self.start, kept.head)
+            self.size = max(min(place + most, kept.head) - self.first, 0)
+            self.left_out = kept.left_out if self.first + self.size == kept.head else 0
+        elif place < tail:  # nothing but to say how much is missing from there on
+            self.first, self.size, self.start, self.left_out = 0, 0, place, tail - place
+        else:
+            self.start = max(self.start, tail)
+            self.first = self.start - kept.left_out + kept.line
+            self.size = max(place + most - self.start, 0)
+            self.left_out = 0
+
+    def piece(self, text: bytes) -> Piece:
+        return Piece(text, self.start, self.end, self.left_out)
 
 
 def _outcome(

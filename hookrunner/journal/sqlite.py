@@ -43,6 +43,7 @@ from hookrunner.model import (
     NewRun,
     Outcome,
     Overview,
+    Printed,
     Progress,
     Query,
     Recorded,
@@ -54,6 +55,7 @@ from hookrunner.model import (
     Trouble,
     Why,
 )
+from hookrunner.seams import ALL
 
 MIGRATIONS = (
     """
@@ -520,8 +522,13 @@ class SqliteJournal:
     def named(self, part: str) -> list[str]:
         return self._reader.named(part)
 
-    def attempts(self, run_id: str) -> list[Attempt]:
-        return self._reader.attempts(run_id)
+    def attempts(self, run_id: str, most: int = ALL) -> list[Attempt]:
+        return self._reader.attempts(run_id, most)
+
+    def printed(
+        self, run_id: str, number: int, stdout: int, stderr: int, lead: int, most: int
+    ) -> Printed | None:
+        return self._reader.printed(run_id, number, stdout, stderr, lead, most)
 
     def search(self, search: Search) -> Found:
         return self._looker.search(search)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hookrunner import envfile, units
-from hookrunner.config import Config, load
-from hookrunner.model import Trouble
+from hookrunner.config import MASKED, Config, load
+from hookrunner.model import BadConfig, Trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,20 @@ class Context:
     def load(self) -> Config:
         """What hooks.yaml says. Raises BadConfig."""
         return load(self.config, self.given)
+
+    def secrets(self) -> set[str]:
+        """What is to be masked; more than that if hooks.yaml does not tell what is secret."""
+        try:
+            return set(self.load().secrets)
+        except BadConfig:
+            pass
+        try:
+            named = re.findall(r"\$\{?([A-Za-z_]\w*)", self.config.read_text("utf-8", "replace"))
+        except OSError:
+            named = []
+        in_file = envfile.read(self.root / ".env", [])
+        values = {self.environ.get(name, "") for name in (*named, *MASKED)}
+        return (values | set(in_file.values())) - {""}
 
 
 def context(arguments: argparse.Namespace, given: Mapping[str, str]) -> Context:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 
+from hookrunner.model import Trouble
+from hookrunner.units import duration
 from hookrunner.verbs import terminal
-from hookrunner.verbs.context import context, seconds
+from hookrunner.verbs.context import brief, context
 from hookrunner.verbs.source import add_url, source
 
 EXAMPLES = """
@@ -23,7 +25,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, given: Mapping[str, str]) -> int:
-    older = arguments.older and seconds(arguments.older, "--older", 0.001, FOR_EVER)
+    older = arguments.older and _older(arguments.older)
     pruned = source(arguments, context(arguments, given)).prune(older or None)
     terminal.show([f"{pruned} run{'' if pruned == 1 else 's'} forgotten"])
     return 0
+
+
+def _older(text: str) -> float:
+    try:
+        found = duration(text)
+    except ValueError:
+        found = 0.0
+    if not 0 < found <= FOR_EVER:
+        raise Trouble(f"--older must be a time such as 12h or 3d, not {brief(text)}")
+    return found

@@ -1,4 +1,4 @@
-"""List runs, newest first."""
+"""List runs, newest first. Times are in UTC."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from hookrunner.model import Json
 from hookrunner.verbs import terminal
 from hookrunner.verbs.context import context, number
-from hookrunner.verbs.source import add_filters, add_url, picked, source
+from hookrunner.verbs.source import add_filters, add_url, nothing, picked, source
 
-HEADINGS = ("RUN", "WHEN", "HOOK", "EVENT", "ATTEMPT", "STATE", "OUTCOME")
+HEADINGS = ("RUN", "WHEN (UTC)", "HOOK", "EVENT", "ATTEMPT", "STATE", "OUTCOME")
 
 EXAMPLES = """
   python runner.py runs                             the newest fifty
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace, given: Mapping[str, str]) -> int:
     elif found:
         terminal.table(HEADINGS, [row(each) for each in found])
     else:
-        terminal.show(["no run is like that" if _filtered(arguments) else "there is no run yet"])
+        terminal.show([nothing(arguments, project)])
     return 0
 
 
@@ -60,7 +60,3 @@ def row(said: Mapping[str, Json]) -> tuple[str, ...]:
 def when(moment: str | None) -> str:
     """A time as people read it, to the second."""
     return (moment or "").replace("T", " ").partition(".")[0]
-
-
-def _filtered(arguments: argparse.Namespace) -> bool:
-    return bool(arguments.hook or arguments.state or arguments.since)

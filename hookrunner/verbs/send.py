@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import statistics
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from http.client import responses
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from urllib.parse import urlencode
 
 from hookrunner import form, jsontext, route
@@ -19,13 +22,13 @@ from hookrunner.app import ADDRESS
 from hookrunner.auth.outgoing import CannotSign, prove
 from hookrunner.config import Config, switched_off
 from hookrunner.journal.reading import open_reader
-from hookrunner.model import Delivery, Hook, Query, Refused, Trouble
+from hookrunner.model import Delivery, Hook, Query, Refused, State, Trouble
 from hookrunner.schema import example
 from hookrunner.verbs import terminal
 from hookrunner.verbs.context import Context, brief, context, number
-from hookrunner.verbs.logs import Shown
-from hookrunner.verbs.remote import Server
-from hookrunner.verbs.source import Local, Source
+from hookrunner.verbs.logs import Shown, lines_of
+from hookrunner.verbs.remote import AT_ONCE, FIELD, NAME, UNSENDABLE, Server, elsewhere, wire
+from hookrunner.verbs.source import Local, Source, near
 
 EXAMPLES = """
   python runner.py send /hello --data '{"name": "Robert"}'
@@ -40,7 +43,13 @@ JSON = "application/json"
 LONGEST = 600.0
 """Seconds that a run is watched."""
 
-AT_ONCE = 16
+LARGEST = 16 * 1024 * 1024
+"""Bytes of an answer that are shown."""
+
+INTERRUPTED = 130
+"""The exit status of who was ended by Ctrl-C, as shells have it."""
+
+RUN_ID = re.compile(r"[a-z2-7]{20}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +60,8 @@ class Sent:
     body: bytes
     run_id: str
     seconds: float
+    elsewhere: str = ""
+    cut: bool = False
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,14 +83,17 @@ def run(arguments: argparse.Namespace, given: Mapping[str, str]) -> int:
     project = context(arguments, given)
     config = project.load()
     hook = _hook(arguments.path, config, project)
+    server = _server(arguments, project)
     delivery = _delivery(arguments, hook, project)
-    server = Server(arguments.url or _near(project), "")
+    if arguments.rate and not arguments.repeat:
+        raise Trouble("--rate goes with --repeat")
     if arguments.repeat:
         return _many(arguments, hook, delivery, server)
     sent = _send(server, hook, delivery)
     _show(sent)
+    terminal.complain(_hints(sent, hook, signed=bool(hook.auth)))
     if not sent.run_id:
-        return int(sent.status >= 400)
+        return int(sent.status >= 300)
     return _watch(sent, server, project, here=not arguments.url)
 
 
@@ -103,9 +117,11 @@ def _delivery(arguments: argparse.Namespace, hook: Hook, project: Context) -> De
     """What is to be posted, without a proof."""
     if sum(each is not None for each in (arguments.payload, arguments.file, arguments.form)) > 1:
         raise Trouble("give one of --data, --file and --form")
+    named = dict(_header(each) for each in arguments.header)
     kind = JSON
     if arguments.form is not None:
-        body = urlencode([_pair(each, "=", "--form") for each in arguments.form]).encode()
+        fields = [_pair(each, "=", "--form") for each in arguments.form]
+        body = urlencode(fields, errors="surrogateescape").encode()
         kind = form.TYPE
     elif arguments.file is not None:
         body = _file(arguments.file)
@@ -113,8 +129,6 @@ def _delivery(arguments: argparse.Namespace, hook: Hook, project: Context) -> De
         body = _json(arguments.payload.encode("utf-8", "surrogateescape"), "--data")
     else:
         body, kind = _newest(hook, project) or _made_up(hook)
-    headers = dict(_pair(each, ":", "--header") for each in arguments.header)
-    named = {name.lower(): value.strip() for name, value in headers.items()}
     method, query = hook.methods[0], ""
     if "POST" in hook.methods:
         method = "POST"
@@ -130,6 +144,15 @@ def _pair(text: str, sign: str, flag: str) -> tuple[str, str]:
     if not found or not name:
         raise Trouble(f"{flag} must be NAME{sign}VALUE, not {brief(text)}")
     return name, value
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, value = _pair(text, ":", "--header")
+    value = wire(value.strip(" \t"))
+    if not NAME.fullmatch(name) or not FIELD.fullmatch(value):
+        raise Trouble(f"--header {brief(text)} cannot be sent: its name is letters, digits and -, "
+                      "and its value has no control characters")  # fmt: skip
+    return name.lower(), value
 
 
 def _file(name: str) -> bytes:
@@ -172,21 +195,34 @@ def _made_up(hook: Hook) -> tuple[bytes, str]:
     return json.dumps(value, ensure_ascii=False).encode(), JSON
 
 
-def _near(project: Context) -> str:
-    """Where the server of this machine is."""
-    try:
-        return (project.data / ADDRESS).read_text().strip()
-    except OSError:
-        return f"http://127.0.0.1:{number(None, project.environ, 'PORT', 5000, 0, 65535)}"
+def _server(arguments: argparse.Namespace, project: Context) -> Server:
+    """The server that is named, or this machine's."""
+    if arguments.url:
+        return Server(arguments.url, "")
+    if url := near(project):
+        return Server(url, "", named=str(project.data / ADDRESS))
+    port = number(None, project.environ, "PORT", 5000, 1, 65535)
+    return Server(f"http://127.0.0.1:{port}", "", named="PORT")
 
 
 def _send(server: Server, hook: Hook, delivery: Delivery) -> Sent:
     proven = _proven(hook, delivery)
+    for name, value in proven.headers.items():
+        if not FIELD.fullmatch(value):
+            raise Trouble(f"the secret of {hook.path} cannot be sent as {name}: {UNSENDABLE}")
     path = proven.path + (f"?{proven.query}" if proven.query else "")
     began = time.perf_counter()
-    answer = server.request(proven.method, path, proven.headers, proven.body)
+    answer = server.request(proven.method, path, proven.headers, proven.body, LARGEST)
     took = time.perf_counter() - began
-    return Sent(answer.status, answer.data, answer.headers.get("Hook-Run", ""), took)
+    run_id = answer.headers.get("Hook-Run", "")
+    return Sent(
+        answer.status,
+        answer.body,
+        run_id if RUN_ID.fullmatch(run_id) else "",  # it becomes part of an address
+        took,
+        elsewhere(answer) if 300 <= answer.status < 400 else "",
+        answer.cut,
+    )
 
 
 def _proven(hook: Hook, delivery: Delivery) -> Delivery:
@@ -209,14 +245,35 @@ def _show(sent: Sent) -> None:
     phrase = responses.get(sent.status, "")
     terminal.show([f"{sent.status} {phrase} in {sent.seconds * 1000:.0f} ms"])
     text = sent.body.decode("utf-8", "replace").rstrip("\n")
-    terminal.show(text.splitlines())
+    terminal.show(terminal.line(each) for each in lines_of(text))
+
+
+def _hints(sent: Sent, hook: Hook, *, signed: bool) -> Iterator[str]:
+    """What may be behind an answer."""
+    if sent.cut:
+        yield f"the answer goes on; these are its first {len(sent.body)} bytes"
+    if sent.status == 404:
+        yield (
+            f"the server that runs does not know {hook.path} yet: start it anew, "
+            "or run it with --reload"
+        )
+    if sent.status == 401 and signed:
+        yield (
+            "it was signed with the secret that is set here; the server has another if it was "
+            "set, or .env changed, since it was started"
+        )
+    if sent.status == 200 and b'"status": "ignored"' in sent.body[:100]:
+        yield f"what `when` of {hook.path} asks for was not met; try --header or other --data"
+    if sent.elsewhere:
+        yield f"the server answered {sent.status}{sent.elsewhere}"
 
 
 def _watch(sent: Sent, server: Server, project: Context, *, here: bool) -> int:
     """Show the run's log as it grows, and its end; 1 if it has failed."""
     runs = _source(server, project, here=here)
     if runs is None:
-        terminal.show([f"run {sent.run_id}; set ADMIN_TOKEN to see what it prints"])
+        mend = "name it with https://" if project.environ.get("ADMIN_TOKEN") else "set ADMIN_TOKEN"
+        terminal.show([f"run {sent.run_id}; {mend} to see what it prints"])
         return int(sent.status >= 400)
     shown = Shown(runs, [sent.run_id])
     terminal.show(["", f"run {sent.run_id}"])
@@ -226,8 +283,7 @@ def _watch(sent: Sent, server: Server, project: Context, *, here: bool) -> int:
         if not shown.unended or time.monotonic() > give_up:
             break
         time.sleep(0.1)
-    state = runs.whole(sent.run_id)["state"]
-    return int(state != "succeeded")
+    return int(shown.states.get(sent.run_id) != State.SUCCEEDED)
 
 
 def _source(server: Server, project: Context, *, here: bool) -> Source | None:
@@ -235,23 +291,70 @@ def _source(server: Server, project: Context, *, here: bool) -> Source | None:
     if here:
         return Local(project, open_reader(project.data))
     token = project.environ.get("ADMIN_TOKEN", "")
-    return Server(server.url, token) if token else None
+    known = Server(server.url, token)
+    return known if token and known.trusted else None
 
 
 def _many(arguments: argparse.Namespace, hook: Hook, delivery: Delivery, server: Server) -> int:
     """Send it again and again, and sum up; 1 if any was refused."""
     count = number(arguments.repeat, {}, "REPEAT", 1, 1, 1_000_000)
-    rate = number(arguments.rate, {}, "RATE", 0, 0, 100_000)
+    rate = _rate(arguments.rate)
     began = time.perf_counter()
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        asked: list[Future[Sent]] = []
-        for place in range(count):
-            if rate:
-                time.sleep(max(0.0, began + place / rate - time.perf_counter()))
-            asked.append(pool.submit(_send, server, hook, _another(delivery, place)))
-        sent = [future.result() for future in terminal.progress(asked)]
-    terminal.show(_summary(sent, time.perf_counter() - began))
-    return int(any(each.status >= 400 for each in sent))
+    asked: SimpleQueue[int] = SimpleQueue()
+    done: SimpleQueue[Sent | Exception] = SimpleQueue()
+
+    def send_for_ever() -> None:
+        while True:
+            try:
+                sent = _send(server, hook, _another(delivery, asked.get()))
+                done.put(replace(sent, body=b""))
+            except Exception as error:
+                done.put(error)
+
+    for _ in range(min(AT_ONCE, count)):
+        # Daemons: who presses Ctrl-C is not to wait for those that are under way.
+        threading.Thread(target=send_for_ever, daemon=True).start()
+    sent: list[Sent] = []
+    status = 0
+    try:
+        for each in terminal.progress(_paced(count, rate, asked, done), count):
+            if isinstance(each, Exception):
+                raise each
+            sent.append(each)
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    finally:
+        if sent:
+            terminal.show(_summary(sent, time.perf_counter() - began))
+    return status or int(any(each.status >= 300 for each in sent))
+
+
+def _rate(text: str | None) -> float:
+    """How many a second; 0 for as many as may be. Raises Trouble."""
+    if text is None:
+        return 0.0
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) or not 0 < float(text) <= 100_000:
+        raise Trouble(f"--rate must be a number above 0, to 100000, not {brief(text)}")
+    return float(text)
+
+
+def _paced(
+    count: int, rate: float, asked: SimpleQueue[int], done: SimpleQueue[Sent | Exception]
+) -> Iterator[Sent | Exception]:
+    """What comes back, as it does; few are asked for ahead, and none before its time."""
+    began, out, back = time.perf_counter(), 0, 0
+    while back < count:
+        wait = None
+        if out < count and out - back < 2 * AT_ONCE:
+            wait = began + out / rate - time.perf_counter() if rate else 0.0
+            if wait <= 0:
+                asked.put(out)
+                out += 1
+                continue
+        with suppress(Empty):
+            each = done.get(timeout=wait)
+            back += 1
+            yield each
 
 
 def _another(delivery: Delivery, place: int) -> Delivery:
@@ -266,7 +369,7 @@ def _summary(sent: Sequence[Sent], seconds: float) -> Iterator[str]:
     runs = {each.run_id for each in sent if each.run_id}
     yield f"runs      {len(runs)}"
     took = sorted(each.seconds * 1000 for each in sent)
-    cuts = statistics.quantiles(took, n=100) if len(took) > 1 else took * 99
+    cuts = statistics.quantiles(took, n=100, method="inclusive") if took[1:] else took * 99
     yield (
         f"ms        p50 {cuts[49]:.1f}, p90 {cuts[89]:.1f}, p99 {cuts[98]:.1f}, max {took[-1]:.1f}"
     )

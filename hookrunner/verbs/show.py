@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 from hookrunner import telling
-from hookrunner.model import Json
+from hookrunner.model import Json, Trouble
 from hookrunner.verbs import terminal
 from hookrunner.verbs.context import context
+from hookrunner.verbs.logs import lines_of
 from hookrunner.verbs.runs import when
-from hookrunner.verbs.source import add_url, find, source
+from hookrunner.verbs.source import Source, add_url, find, source
+
+STREAMS = {"stdout": "|", "stderr": "!"}
+"""What a script prints to, each with its sign."""
+
+BEYOND = 10**14
+"""A place that no output reaches."""
 
 EXAMPLES = """
   python runner.py show k3x9          the run whose id begins or ends so
@@ -29,39 +36,68 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, given: Mapping[str, str]) -> int:
+    if arguments.json and arguments.payload:
+        raise Trouble("say --json or --payload, not both")
     runs = source(arguments, context(arguments, given))
     whole = runs.whole(find(runs, arguments.id))
     if arguments.payload:
-        sys.stdout.buffer.write(telling.body_of(whole["request"]["body"]))
-        sys.stdout.buffer.flush()
+        terminal.show_raw(telling.body_of(whole["request"]["body"]))
     elif arguments.json:
-        terminal.show_json(whole)
+        attempts = [*map(partial(_full, runs, whole), whole["attempts"])]
+        terminal.show_json({**whole, "attempts": attempts})
     else:
-        terminal.show(_lines(whole))
+        terminal.show(_lines(whole, runs))
     return 0
 
 
-def _lines(whole: Mapping[str, Json]) -> Iterator[str]:
+def _full(runs: Source, whole: Mapping[str, Json], attempt: Mapping[str, Json]) -> dict[str, Json]:
+    """The attempt with all that it has printed."""
+    texts = {stream: "".join(_pieces(runs, whole, attempt, stream)) for stream in STREAMS}
+    return {**attempt, **texts, "cut": False}
+
+
+def _pieces(
+    runs: Source, whole: Mapping[str, Json], attempt: Mapping[str, Json], stream: str
+) -> Iterator[str]:
+    """What the attempt has printed, a piece after the other."""
+    if not attempt["cut"]:
+        yield attempt[stream]
+        return
+    place, end = 0, 1
+    while place < end:
+        places = {name: place if name == stream else BEYOND for name in STREAMS}
+        printed = runs.printed(whole["run"], attempt["number"], **places)["printed"]
+        if printed is None or printed[f"{stream}_next"] == place:
+            return
+        yield printed[stream]
+        place, end = printed[f"{stream}_next"], printed[f"{stream}_end"]
+
+
+def _lines(whole: Mapping[str, Json], runs: Source) -> Iterator[str]:
     request = whole["request"]
-    yield f"run       {whole['run']}"
-    yield f"hook      {whole['hook']}"
-    yield f"state     {terminal.coloured(whole['state'])}"
-    yield f"recorded  {when(whole['recorded_at'])}"
+    yield terminal.line(f"run       {whole['run']}")
+    yield terminal.line(f"hook      {whole['hook']}")
+    yield terminal.line("state     ", terminal.coloured(whole["state"]))
+    yield terminal.line(f"recorded  {when(whole['recorded_at'])} UTC")
     for name, title in (("ended_at", "ended"), ("due", "due")):
         if whole[name] and not (name == "due" and whole["state"] == "running"):
-            yield f"{title.ljust(9)} {when(whole[name])}"
+            yield terminal.line(f"{title.ljust(9)} {when(whole[name])} UTC")
     for name, title in (("event", "event"), ("delivery", "delivery"), ("replaces", "replaces")):
         if whole[name]:
-            yield f"{title.ljust(9)} {whole[name]}"
+            yield terminal.line(f"{title.ljust(9)} {whole[name]}")
     query = f"?{request['query']}" if request["query"] else ""
-    yield f"request   {request['method']} {request['path']}{query} from {request['remote_addr']}"
-    yield f"payload   {request['content_type'] or 'none'}"
-    yield from (f"    {line}" for line in _payload(request))
+    came = f"{request['method']} {request['path']}{query} from {request['remote_addr']}"
+    yield terminal.line(f"request   {came}")
+    yield terminal.line(f"payload   {request['content_type'] or 'none'}")
+    yield from (terminal.line(f"    {each}") for each in _payload(request))
     for attempt in whole["attempts"]:
         yield ""
-        yield f"attempt {attempt['number']}, begun {when(attempt['started_at'])}: {_ended(attempt)}"
-        yield from (f"    | {line}" for line in attempt["stdout"].splitlines())
-        yield from (f"    ! {line}" for line in attempt["stderr"].splitlines())
+        begun = f"attempt {attempt['number']}, begun {when(attempt['started_at'])} UTC: "
+        yield terminal.line(begun, _ended(attempt))
+        for stream, sign in STREAMS.items():
+            for piece in _pieces(runs, whole, attempt, stream):
+                for each in lines_of(piece):
+                    yield terminal.line(f"    {sign} ", terminal.printed(each))
 
 
 def _payload(request: Mapping[str, Json]) -> list[str]:
@@ -72,7 +108,7 @@ def _payload(request: Mapping[str, Json]) -> list[str]:
         text = json.dumps(json.loads(body["text"]), ensure_ascii=False, indent=2)
     except ValueError:
         text = body["text"]
-    return text.splitlines()
+    return lines_of(text)
 
 
 def _ended(attempt: Mapping[str, Json]) -> str:

@@ -12,20 +12,25 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from hookrunner import telling
-from hookrunner.app import ADDRESS
+from hookrunner.app import ADDRESS, TOKEN, watched
 from hookrunner.intake import Intake
 from hookrunner.journal.reading import Reader, open_reader
 from hookrunner.journal.sqlite import SqliteJournal
 from hookrunner.log import Log
 from hookrunner.mask import Masker
 from hookrunner.model import BadConfig, Json, Query, Refused, State, Trouble
+from hookrunner.sections import hint
 from hookrunner.units import duration
 from hookrunner.verbs.context import Context, brief
-from hookrunner.verbs.remote import Server
+from hookrunner.verbs.remote import Gone, Server
+
+PAGE = 500
+"""Runs of a list that are asked for at once."""
 
 
 class Source(Protocol):
@@ -38,7 +43,10 @@ class Source(Protocol):
         """The ids that begin or end with this."""
 
     def whole(self, run_id: str) -> dict[str, Json]:
-        """All of a run."""
+        """All of a run, but for the end of what is long. Raises Gone if there is none such."""
+
+    def printed(self, run_id: str, number: int, stdout: int, stderr: int) -> dict[str, Json]:
+        """A run, and what an attempt has printed from these places on. Raises Gone."""
 
     def replay(self, run_id: str) -> str:
         """Do a run again; the id of the new one."""
@@ -84,13 +92,49 @@ def find(source: Source, part: str) -> str:
     raise Trouble(f"no run begins or ends with {brief(part)}; {hint}")
 
 
+def all_of(source: Source, query: Query, after: int = 0) -> Iterator[dict[str, Json]]:
+    """All runs that are asked for and came after a `seq`, newest first, a page at a time."""
+    page = source.runs(replace(query, most=PAGE))
+    while page:
+        for row in page:
+            if row["seq"] <= after:
+                return
+            yield row
+        if len(page) < PAGE:
+            return
+        page = source.runs(replace(query, most=PAGE, before=page[-1]["seq"]))
+
+
+def nothing(arguments: argparse.Namespace, project: Context) -> str:
+    """What to say if no run is as the filters say: there may be no such hook."""
+    if not (arguments.hook or arguments.state or arguments.since):
+        return "there is no run yet"
+    try:
+        hooks = {} if arguments.url else project.load().hooks
+    except BadConfig:
+        hooks = {}
+    if not arguments.hook or not hooks or arguments.hook in hooks:
+        return "no run is like that"
+    near = hint(arguments.hook, hooks) or f"; there are {', '.join(hooks)}"
+    return f"no run is like that, and no hook is at {brief(arguments.hook)}{near}"
+
+
 def add_filters(parser: argparse.ArgumentParser) -> None:
     """Let runs be picked."""
     parser.add_argument("--hook", metavar="/PATH", default="", help="of this hook")
-    parser.add_argument("--state", choices=[*State], help="in this state")
+    parser.add_argument("--state", choices=[str(state) for state in State], help="in this state")
     parser.add_argument(
-        "--since", metavar="TIME", help="recorded since: 30m, 2h, 7d ago, or 2026-11-28T14:00Z"
+        "--since",
+        metavar="TIME",
+        help="recorded since: 30m, 2h, 7d ago, or 2026-11-28T14:00Z; in UTC",
     )
+
+
+def refuse_filters(arguments: argparse.Namespace, why: str) -> None:
+    """Raise Trouble if runs are picked where they are named already."""
+    for name in ("hook", "state", "since"):
+        if getattr(arguments, name):
+            raise Trouble(f"--{name} {why}")
 
 
 def picked(arguments: argparse.Namespace, most: int) -> Query:
@@ -121,6 +165,8 @@ class Local:
     def __init__(self, project: Context, reader: Reader) -> None:
         self._project = project
         self._reader = reader
+        self._masker = Masker()
+        self._seen: object = None
 
     def runs(self, query: Query) -> list[dict[str, Json]]:
         return [telling.row(run) for run in self._reader.runs(query)]
@@ -131,8 +177,15 @@ class Local:
     def whole(self, run_id: str) -> dict[str, Json]:
         run, new = self._reader.standing(run_id), self._reader.recorded(run_id)
         if run is None or new is None:
-            raise Trouble(f"run {run_id} is gone; it was pruned just now")
-        return telling.whole(run, new, self._reader.attempts(run_id), self._mask())
+            raise Gone(f"run {run_id} is gone; it was pruned just now")
+        return telling.whole(run, new, self._reader.attempts(run_id, telling.WHOLE), self._mask())
+
+    def printed(self, run_id: str, number: int, stdout: int, stderr: int) -> dict[str, Json]:
+        run, mask = self._reader.standing(run_id), self._mask()
+        if run is None:
+            raise Gone(f"run {run_id} is gone; it was pruned just now")
+        found = self._reader.printed(run_id, number, stdout, stderr, mask.longest, telling.PIECE)
+        return telling.printed(run, found, (stdout, stderr), mask)
 
     def replay(self, run_id: str) -> str:
         with self._changing() as (server, intake):
@@ -149,7 +202,11 @@ class Local:
         with self._changing() as (server, intake):
             if server:
                 return server.prune(older)
-            return _asked(intake).prune(older)
+            pruned, more = 0, True
+            while more:
+                some, more = _asked(intake).prune(older)
+                pruned += some
+            return pruned
 
     @contextmanager
     def _changing(self) -> Iterator[tuple[Server | None, Intake | None]]:
@@ -170,19 +227,38 @@ class Local:
                 raise Trouble(refused.why) from None
 
     def _server(self) -> Server:
-        try:
-            url = (self._project.data / ADDRESS).read_text().strip()
-        except OSError:
+        url = near(self._project)
+        if url is None:
             raise Trouble(
                 f"another runner works in {self._project.data}, and has not begun to serve"
-            ) from None
-        return Server(url, self._project.environ.get("ADMIN_TOKEN", ""))
+            )
+        place = str(self._project.data / ADDRESS)
+        if token := _token(self._project):
+            return Server(url, token, named=place, secret=str(self._project.data / TOKEN))
+        return Server(url, self._project.environ.get("ADMIN_TOKEN", ""), named=place)
 
-    def _mask(self) -> telling.Mask:
-        try:
-            return Masker(self._project.load().secrets)
-        except BadConfig:
-            return Masker()
+    def _mask(self) -> Masker:
+        seen = (watched(self._project.config), token := _token(self._project))
+        if seen != self._seen:
+            self._masker = Masker({*self._project.secrets(), token} - {""})
+            self._seen = seen
+        return self._masker
+
+
+def near(project: Context) -> str | None:
+    """Where the server of this machine says it is; None if it says nothing."""
+    try:
+        return (project.data / ADDRESS).read_text("utf-8", "replace").strip()
+    except OSError:
+        return None
+
+
+def _token(project: Context) -> str:
+    """What a server lets the owner of its files ask with; empty if none serves, or is ours."""
+    try:
+        return (project.data / TOKEN).read_text("utf-8", "replace").strip()
+    except OSError:
+        return ""
 
 
 def _asked(intake: Intake | None) -> Intake:
