@@ -25,7 +25,7 @@ test: $(VENV)/.test
 
 bench: $(VENV)/.test
 	@command -v webhook hey >/dev/null || apt-get install -y -q webhook hey >/dev/null || true
-	@missed=0; for each in startup accept auth peer; do \
+	@missed=0; for each in startup accept auth peer pages; do \
 		echo "== $$each"; $(BIN)/python benchmarks/$$each.py || missed=1; \
 	done; exit $$missed
 

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hookrunner import VERSION
@@ -61,6 +61,8 @@ class Settings:
     log_format: Format = "text"
     on_dyno: bool = False
     trusted: Networks = ()
+    spare_token: str = field(default="", repr=False)
+    """What ADMIN_TOKEN is taken to be if it is not set: made up for whoever sits at a terminal."""
 
 
 def serve(settings: Settings, environ: Mapping[str, str]) -> None:
@@ -72,7 +74,7 @@ def serve(settings: Settings, environ: Mapping[str, str]) -> None:
         child.hide_memory()
         listener = listen(settings.host, settings.port)
         kin.end_if_stopped(settings.data / SUPERVISOR)
-        journal = SqliteJournal(settings.data)
+        journal = SqliteJournal(settings.data, say=log.info)
         left = kin.end_recorded(settings.data / "scripts.pids", journal.unfinished())
         if left:
             log.warning(f"{_count(left, 'process', 'processes')} of scripts had outlived us; ended")
@@ -124,12 +126,17 @@ class _Program:
             settings.trusted,
             durable=not settings.on_dyno,
             end_script=self.workers.cancel,
+            checks={
+                "supervisor": lambda: "" if self.launcher.stands() else "is being started anew",
+                "server": lambda: "is stopping" if self.intake.stopping else "",
+            },
         )
+        web.admin.spare = settings.spare_token
         self.server = Server(
             web, listener, settings.threads, largest_body(config), log, self.loop, journal.turn
         )
-        self.web.owner = secrets.token_urlsafe(32)
-        self.secrets = {*config.secrets, self.web.owner}
+        web.owner = secrets.token_urlsafe(32)
+        self.secrets = {*config.secrets, web.owner, *filter(None, [settings.spare_token])}
         log.know(self.secrets)
         self.reload_asked = threading.Event()
         self.stop_asked = threading.Event()
@@ -193,6 +200,10 @@ class _Program:
                 "runs are kept on this dyno's disk, which goes with the dyno: a restart loses "
                 "what has not run (README.md, 'What is not promised on a dyno')"
             )
+        if self.settings.spare_token and not self.config.environ.get("ADMIN_TOKEN"):
+            # Not by the log, which would mask it, and may be kept.
+            link = f"{self.server.near}/-/login?token={self.settings.spare_token}"
+            print(f"to see what happens, until this server stops: {link}", flush=True)
         if recovered:
             self.log.info(f"{_count(recovered, 'run')} had been interrupted; running again")
         self._warn(lost)

@@ -141,6 +141,23 @@ class Intake:
             ended,
         )
 
+    def trial(self, delivery: Delivery) -> Accepted:
+        """Record a run for the administrator, whom somebody has authenticated; or raise Refused.
+
+        It repeats nothing, whatever `dedupe` says: each trial is one.
+        """
+        hook, params = find_hook(delivery, self.config.hooks)
+        check_method(hook, delivery)
+        self._admit(hook, delivery)
+        parsed = parse(hook, delivery)
+        if not of_interest(hook, delivery, parsed.value):
+            raise Refused(
+                422, "'when' is not met: a delivery like this is answered 200, and ignored"
+            )
+        check(hook, delivery, params, parsed)
+        new = new_run(hook, delivery, params, Verified("administrator"), parsed.value)
+        return self._record_now(hook, replace(new, dedupe_key=""))
+
     def replay(self, run_id: str) -> Accepted:
         """Record a run that does an earlier one again, under today's hook; or raise Refused.
 
@@ -161,7 +178,9 @@ class Intake:
         )
         self._admit(hook, delivery)
         check(hook, delivery, new.params, parse(hook, delivery))
-        new = replace(new, replaces=run_id, dedupe_key="")
+        return self._record_now(hook, replace(new, replaces=run_id, dedupe_key=""))
+
+    def _record_now(self, hook: Hook, new: NewRun) -> Accepted:
         try:
             return self._accepted(hook, new, self.journal.record(new, hook.terms))
         except (Full, JournalUnavailable) as error:

@@ -498,6 +498,112 @@ class Query:
     """Only runs that none has replaced."""
 
 
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Which runs somebody looks for: the newest `most`, `before` a run's `seq`.
+
+    `text` is in the id, event, delivery id, path or body; times are Unix seconds, `until`
+    excluded. After `seconds` of looking it is enough for once.
+    """
+
+    hook: str = ""
+    state: State | None = None
+    text: str = ""
+    since: float | None = None
+    until: float | None = None
+    before: int | None = None
+    most: int = 50
+    seconds: float = 0.06
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search has found, newest first."""
+
+    runs: Sequence[Run]
+    older: int | None = None
+    """What the search goes on `before`; None if that was all."""
+
+    searched_to: float | None = None
+    """When the last run that it has looked at was recorded, if time was up before it had enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What became of a hook's runs of the last 24 hours, and what is under way.
+
+    `p50` and `p95` are percentiles of the seconds that its scripts took.
+    """
+
+    last: Run | None = None
+    ended: Mapping[State, int] = field(default_factory=dict)
+    p50: float | None = None
+    p95: float | None = None
+    queued: int = 0
+    running: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What goes on: by hook, over time, and now."""
+
+    hooks: Mapping[str, Activity]
+    slots: Sequence[tuple[float, Mapping[State, int]]]
+    """The last 24 hours in half hours: when each began, and how the runs that were recorded
+    in it stand now."""
+
+    live: Sequence[Run] = ()
+    """What runs, then what is queued; the first of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """An attempt with no more than the end of its output, and how much there is of it."""
+
+    attempt: Attempt
+    stdout_size: int
+    stderr_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """What comes next of an output: `data`, after `left_out` bytes that have not been kept.
+
+    `at` is how many bytes the script had printed at its end.
+    """
+
+    data: bytes
+    at: int
+    left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How a run stands, and what is new of one of its attempts' output.
+
+    `attempt` is the run's last one; `over` says that the one that was asked for has ended.
+    """
+
+    state: State
+    attempt: int
+    over: bool
+    stdout: Fresh
+    stderr: Fresh
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A delivery that was turned away, without what it carried. `size` is its body's, in bytes."""
+
+    at: float
+    method: str
+    path: str
+    status: int
+    why: str
+    address: str = ""
+    size: int = 0
+
+
 class Refused(Exception):
     """A delivery that makes no run. The caller reads `told`; only the log has `why`."""
 

@@ -13,14 +13,20 @@ from typing import Literal, Protocol
 from hookrunner.model import (
     Attempt,
     Claim,
+    Found,
     Full,
+    Glimpse,
     JournalUnavailable,
     NewRun,
     Outcome,
+    Overview,
     Printed,
+    Progress,
     Query,
     Recorded,
+    Refusal,
     Run,
+    Search,
     State,
     Terms,
 )
@@ -148,6 +154,40 @@ class Journal(Protocol):
 
         With up to `lead` bytes from before them. A piece ends where bytes were left out.
         """
+
+    def search(self, search: Search) -> Found:
+        """The runs that are looked for; however many there are, in about the time it is given."""
+
+    def overview(self, hooks: Collection[str]) -> Overview:
+        """What goes on with these hooks, and what went on in the last 24 hours."""
+
+    def glimpses(self, run_id: str, most: int) -> list[Glimpse]:
+        """All attempts of a run in their order, with the last `most` bytes of each output."""
+
+    def progress(
+        self, run_id: str, attempt: int, sent: tuple[int, int], head: int, most: int
+    ) -> Progress | None:
+        """How a run stands, and what an attempt has printed beyond what has been `sent`.
+
+        At most `most` bytes of each output. Once it has printed more than is kept, the first
+        `head` bytes are there, and the last; places count what is left out between them.
+        """
+
+    def replaced_by(self, run_id: str) -> str:
+        """The id of the newest run that does this one again; empty if none does."""
+
+    def note(self, refusal: Refusal) -> None:
+        """Keep for a while that a delivery was turned away; at once, and at no cost to speak of.
+
+        Written soon; lost, perhaps, with the process. Of many at once only some are kept.
+        """
+
+    def refusals(self, before: int | None, most: int) -> list[tuple[int, Refusal]]:
+        """What was turned away, newest first, each with a number that pages go on `before`."""
+
+    def try_writing(self, patience: float) -> None:
+        """Write something, which changes nothing. Raises JournalUnavailable, after `patience`
+        seconds at the latest."""
 
     def unfinished(self) -> list[str]:
         """The ids of all runs that are queued or running, in their order."""

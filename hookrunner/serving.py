@@ -18,7 +18,7 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -31,11 +31,12 @@ from waitress.server import TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher, WSGITask
 from waitress.utilities import build_http_date
 
+from hookrunner.answer import LATER, Answer, problem, status_line
 from hookrunner.log import Log
 from hookrunner.loop import Loop, Step, Timers
 from hookrunner.model import Refused, Trouble
 from hookrunner.units import show_size
-from hookrunner.web import LATER, Answer, Web, problem, status_line
+from hookrunner.web import Web
 
 MOST_CONNECTIONS = 1500
 MOST_DESCRIPTORS = 4096
@@ -67,6 +68,9 @@ MOST_STEPS = 100
 HALF_CLOSED_SECONDS = 5.0
 """Who has said so long ago that it will send nothing more is taken to have gone: some do say
 so, and then wait for the answer."""
+
+MOST_UNREAD = 256 * 1024
+"""Bytes that wait for somebody who listens; who is so far behind does not read."""
 
 BODILESS = (204, 304)
 """Statuses of an answer that ends with its head (RFC 9110 §6.4.1)."""
@@ -186,7 +190,7 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
 
 
 class _Call(WSGITask):  # type: ignore[misc]
-    """A request before the application, which answers it now or later (`web.Later`).
+    """A request before the application, which answers it now or later (`answer.Later`).
 
     What a thread does for a connection goes through here: the connection itself is the loop's.
     """
@@ -231,6 +235,15 @@ class _Call(WSGITask):  # type: ignore[misc]
 
     def answer(self, answer: Answer) -> None:
         self.soon(lambda: self.channel.tell(self, answer))
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        self.soon(lambda: self.channel.begin(self, Answer(status, b"", headers)))
+
+    def send(self, data: bytes) -> None:
+        self.soon(lambda: self.channel.send_more(self, data))
+
+    def end(self) -> None:
+        self.soon(lambda: self.channel.end(self))
 
     def if_gone(self, then: Step) -> None:
         self.gone = then
@@ -335,6 +348,29 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         self.close_when_flushed = closes
         self.go_on()
 
+    def begin(self, call: _Call, answer: Answer) -> None:
+        """Send the head of an answer that goes on until the connection is closed."""
+        if call is self.call and self.connected:
+            self.served = time.monotonic()
+            self.write_soon(_head(answer, call.request.version, closes=True, endless=True))
+
+    def send_more(self, call: _Call, data: bytes) -> None:
+        """Send some more of it, unless nothing of it is read."""
+        if call is not self.call or not self.connected or call.request.command == "HEAD":
+            return
+        if self.total_outbufs_len + len(data) > MOST_UNREAD:
+            self.server.log.info(f"closed {self.addr[0]}: it listens, and does not read")
+            self.handle_close()
+            return
+        self.write_soon(data)
+
+    def end(self, call: _Call) -> None:
+        """Close the connection once all is sent."""
+        if call is self.call and self.connected:
+            self.call, self.requests, call.gone = None, [], None
+            call.request.close()
+            self.close_when_flushed = True
+
     def _flush_some(self, do_close: bool = True) -> bool:
         sent = super()._flush_some(do_close)
         if sent and self.served is not None:
@@ -353,6 +389,8 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         if self.call:
             if now - self.begun > HALF_CLOSED_SECONDS and self._hung_up():
                 self.call.leave()
+            elif self.total_outbufs_len and self.served and now - self.served > IDLE_SECONDS:
+                self.handle_close()
         elif self.request is not None or self.served is None:
             if now - self.begun > REQUEST_SECONDS:
                 limit = f"{REQUEST_SECONDS:g} s"
@@ -401,15 +439,18 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         self.server.log.info(f"refused {method} {path}".rstrip() + f": {told}")
 
 
-def _head(answer: Answer, version: str, *, closes: bool) -> bytes:
-    """The first lines of an answer. Raises ValueError if one of them cannot be sent."""
+def _head(answer: Answer, version: str, *, closes: bool, endless: bool = False) -> bytes:
+    """The first lines of an answer; an `endless` one ends with the connection.
+
+    Raises ValueError if one of them cannot be sent.
+    """
     headers = {
         "Server": "hookrunner",
         "Date": build_http_date(time.time()),
         "Content-Length": str(len(answer.body)),  # the application's own is of a HEAD's body
         **{name.title(): value for name, value in answer.headers.items()},
     }
-    if answer.status in BODILESS:
+    if answer.status in BODILESS or endless:
         del headers["Content-Length"]
     if closes:
         headers["Connection"] = "close"
@@ -591,7 +632,7 @@ def _waitress(web: Web, listener: socket.socket, threads: int, largest_body: int
         max_request_header_size=MOST_HEADER,
         inbuf_overflow=IN_MEMORY,
         recv_bytes=64 * 1024,
-        clear_untrusted_proxy_headers=False,  # web.client_address believes only whom it should
+        clear_untrusted_proxy_headers=False,  # answer.client_address believes only whom it should
         ident="hookrunner",
         log_socket_errors=False,
     )

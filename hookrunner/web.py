@@ -7,21 +7,30 @@ go to intake.
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from http.client import responses
-from ipaddress import ip_address
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import bottle
 
 from hookrunner import form, pages, route, telling
-from hookrunner.address import within
+from hookrunner.admin import Admin
+from hookrunner.answer import (
+    LATER,
+    Answer,
+    Environ,
+    Later,
+    as_json,
+    client_address,
+    problem,
+    raw_path,
+    read_delivery,
+    status_line,
+)
 from hookrunner.auth import authenticate
 from hookrunner.auth.credential import Bearer
 from hookrunner.intake import SOON, Accepted, Ignored, Intake, Judged, unavailable
@@ -36,6 +45,7 @@ from hookrunner.model import (
     Networks,
     Outcome,
     Query,
+    Refusal,
     Refused,
     Run,
     State,
@@ -44,7 +54,6 @@ from hookrunner.model import (
 from hookrunner.seams import Journal
 
 T = TypeVar("T")
-Environ = dict[str, Any]
 
 MOST_WAITERS = 32
 """Senders that may wait at once; who comes then is told 202 instead."""
@@ -53,13 +62,22 @@ LONGEST_WAIT = 25.0
 """Seconds that `Prefer: wait` may ask for: Heroku's router gives up after 30."""
 
 OWN_PAGES = {
-    r"/-/health": "GET",
+    r"/-/": "GET",
+    r"/-/(health|ready|hook|refusals)": "GET",
+    r"/-/login": "GET, POST",
+    r"/-/(logout|hook/try)": "POST",
+    r"/-/assets/[^/]+": "GET",
+    r"/-/runs/[^/]+/(live|stdout|stderr)": "GET",
     r"/-/runs": "GET",
     r"/-/runs/[^/]+": "GET",
     r"/-/runs/[^/]+/(replay|cancel)": "POST",
     r"/-/prune": "POST",
 }
 
+PATIENCE = 2.0
+"""Seconds in which a journal that can be written has been written."""
+
+LONGEST_WHY = 300
 MOST_LISTED = 500
 SECONDS = r"[0-9]{1,12}(\.[0-9]{1,6})?"
 PLACE = (r"[0-9]{1,15}", "the place of a byte")
@@ -83,43 +101,6 @@ PLACES: Queries = {
 }
 
 RUN_ID = re.compile(r"[a-z2-7]{20}")
-CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f]")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What goes back over HTTP."""
-
-    status: int
-    body: bytes
-    headers: Mapping[str, str]
-
-
-class Later(Protocol):
-    """What the server gives a request beside PEP 3333, so that nobody need sleep to answer it.
-
-    It stands in the environment as LATER. What a request asks for here is done on the
-    server's own thread, one thing after another.
-    """
-
-    def hold(self) -> None:
-        """Send nothing of what the application returns; `answer` will be called."""
-
-    def soon(self, then: Callable[[], None]) -> None:
-        """Call it on the server's thread; from any thread."""
-
-    def after(self, seconds: float, then: Callable[[], None]) -> Callable[[], None]:
-        """Call it there in so many seconds, unless what is returned is called before."""
-
-    def if_gone(self, then: Callable[[], None]) -> None:
-        """Call it if the sender hangs up before it has been answered; from the server's thread."""
-
-    def answer(self, answer: Answer) -> None:
-        """Send the answer, in place of what the application returned."""
-
-
-LATER = "hookrunner.later"
-"""The environment's key of a Later."""
 
 
 class Web:
@@ -134,12 +115,14 @@ class Web:
         *,
         durable: bool,
         end_script: Callable[[str], None],
+        checks: Mapping[str, Callable[[], str]] | None = None,
     ) -> None:
         """`trusted` are the proxies whose X-Forwarded-For is believed; `end_script` ends
         the script of a run that has been cancelled.
 
         `durable` says whether a run that is queued when we stop will be found by who
-        comes after us.
+        comes after us. `checks` say, by name, what keeps us from being ready; nothing if
+        nothing does.
         """
         self.intake = intake
         self.durable = durable
@@ -149,6 +132,10 @@ class Web:
         self.trusted = trusted
         self.waiters = threading.BoundedSemaphore(MOST_WAITERS)
         self.waits_over = False
+        self.checks = {"journal": self._journal_fault, **(checks or {})}
+        self.admin = Admin(
+            intake, journal, lambda: log.mask, trusted, self._need_admin, self.end_script
+        )
         self.owner = ""
         """A token for who can read our files, and so may do what the administrator may."""
         self.app = self._routes()
@@ -181,12 +168,28 @@ class Web:
     def end_waits(self) -> None:
         """Tell all who wait how their runs stand, now; nobody shall wait any more."""
         self.waits_over = True
+        self.admin.live.end_all()
         self.journal.wake_senders()
 
     def _routes(self) -> Any:
         app = bottle.Bottle()
         app.catchall = False
         app.route("/-/health", "GET", self._answering(self.health))
+        app.route("/-/ready", "GET", self._answering(self.ready))
+        admin = self.admin
+        for path, method, page in (
+            ("/-/", "GET", admin.overview),
+            ("/-/hook", "GET", admin.hook),
+            ("/-/hook/try", "POST", admin.trial),
+            ("/-/refusals", "GET", admin.refusals),
+            ("/-/login", "GET", admin.login_page),
+            ("/-/login", "POST", admin.login),
+            ("/-/logout", "POST", admin.logout),
+            ("/-/assets/<name>", "GET", admin.asset),
+            ("/-/runs/<run_id>/<stream:re:stdout|stderr>", "GET", admin.output),
+        ):
+            app.route(path, method, self._answering(page, always_html=True))
+        app.route("/-/runs/<run_id>/live", "GET", self._answering(admin.listen))
         app.route("/-/runs", "GET", self._answering(self.runs))
         app.route("/-/runs/<run_id>", "GET", self._answering(self.state))
         app.route("/-/runs/<run_id>/replay", "POST", self._answering(self.replay))
@@ -195,14 +198,20 @@ class Web:
         app.route("<path:re:(?s:.*)>", "ANY", self._answering(self.deliver))
         return app
 
-    def _answering(self, page: Callable[..., Answer | None]) -> Callable[..., Any]:
+    def _answering(
+        self, page: Callable[..., Answer | None], *, always_html: bool = False
+    ) -> Callable[..., Any]:
+        guarded = self.admin.guarded(page)
+
         def answer(**named: str) -> Any:
             environ = bottle.request.environ
             try:
-                given = page(environ, **named)
+                given = guarded(environ, **named)
             except Refused as refused:
                 self.log_refusal(environ, refused)
                 given = problem(refused)
+                if always_html or self._is_page(environ):
+                    given = self.admin.refusal(environ, refused)
             if given is None:
                 environ[LATER].hold()
                 return b""
@@ -210,12 +219,33 @@ class Web:
 
         return answer
 
+    def _is_page(self, environ: Environ) -> bool:
+        """True if somebody looks at a page of ours, and would rather read why not than parse it."""
+        return raw_path(environ).startswith("/-/") and self.admin.wants_page(environ)
+
+    def ready(self, environ: Environ) -> Answer:
+        """That deliveries can be taken in and carried out; what is wrong, if they cannot."""
+        wrong = {name: told for name, check in self.checks.items() if (told := check())}
+        if wrong:
+            raise Refused(503, "; ".join(f"{name}: {told}" for name, told in wrong.items()))
+        return as_json(200, {"status": "ready"})
+
+    def _journal_fault(self) -> str:
+        try:
+            self.journal.try_writing(PATIENCE)
+        except JournalUnavailable as error:
+            self.log.error(f"the journal is unavailable: {error}")
+            return "cannot be written"
+        return ""
+
     def health(self, environ: Environ) -> Answer:
         """That the process is there and answers."""
-        return _json(200, {"status": "ok"})
+        return as_json(200, {"status": "ok"})
 
     def runs(self, environ: Environ) -> Answer:
         """The runs that a query asks for, newest first; for the administrator."""
+        if self.admin.wants_page(environ):
+            return self.admin.runs(environ)
         self._need_admin(environ)
         asked = asked_of(environ, QUERIES)
         try:
@@ -228,10 +258,12 @@ class Web:
                 found = self.journal.runs(read_query(asked))
         except JournalUnavailable as error:
             raise unavailable(error) from None
-        return _json(200, {"runs": [telling.row(run) for run in found]})
+        return as_json(200, {"runs": [telling.row(run) for run in found]})
 
     def state(self, environ: Environ, run_id: str) -> Answer:
         """How a run stands, for whoever knows its unguessable id; all for the administrator."""
+        if self.admin.wants_page(environ):
+            return self.admin.run(environ, run_id)
         asked, told = asked_of(environ, PLACES), telling.summary
         if asked or environ.get("HTTP_AUTHORIZATION"):
             self._need_admin(environ)
@@ -240,7 +272,7 @@ class Web:
             run = self.journal.standing(run_id) if RUN_ID.fullmatch(run_id) else None
             if run is None:
                 raise Refused(404, "there is no such run")
-            return _json(200, told(run))
+            return as_json(200, told(run))
         except JournalUnavailable as error:
             raise unavailable(error) from None
 
@@ -259,12 +291,16 @@ class Web:
 
     def replay(self, environ: Environ, run_id: str) -> Answer:
         """Do a run again, by order of the administrator."""
+        if self.admin.is_form(environ):
+            return self.admin.replay(environ, run_id)
         self._need_admin(environ)
         asked_of(environ, {})
         return _in_progress(self.intake.replay(run_id), None)
 
     def cancel(self, environ: Environ, run_id: str) -> Answer:
         """End a run, by order of the administrator."""
+        if self.admin.is_form(environ):
+            return self.admin.cancel(environ, run_id)
         self._need_admin(environ)
         asked_of(environ, {})
         if self.intake.cancel(run_id) is State.RUNNING:
@@ -282,11 +318,11 @@ class Web:
             pruned, more = self.intake.prune(float(older) if older else None)
         except JournalUnavailable as error:
             raise unavailable(error) from None
-        return _json(200, {"pruned": pruned, "more": more})
+        return as_json(200, {"pruned": pruned, "more": more})
 
     def _need_admin(self, environ: Environ) -> None:
         """Raise Refused unless the request carries ADMIN_TOKEN, or `owner`, as a bearer token."""
-        token = self.intake.config.environ.get("ADMIN_TOKEN", "")
+        token = self.admin.token()
         known = [word.encode("utf-8", "surrogateescape") for word in (token, self.owner) if word]
         try:
             authenticate((Bearer(tuple(known)),), read_delivery(environ, self.trusted), time.time())
@@ -307,7 +343,7 @@ class Web:
         if isinstance(judged, Ignored):
             if judged.manners.bare:
                 return Answer(judged.manners.accepted, b"", {})
-            return _json(200, {"status": "ignored"})
+            return as_json(200, {"status": "ignored"})
         if isinstance(judged, Greeting):
             return _greeting(judged)
         wait = _wait(judged.hook, preferences(delivery.headers.get("prefer", "")))
@@ -321,13 +357,19 @@ class Web:
         return problem(Refused(503, "stopping; send it again soon", headers=SOON))
 
     def log_refusal(self, environ: Environ, refused: Refused) -> None:
-        method, path = environ.get("REQUEST_METHOD", "")[:20], _raw_path(environ)
+        method, path = environ.get("REQUEST_METHOD", "")[:20], raw_path(environ)
         address = client_address(environ, self.trusted)
         self.log.info(
             f"refused {method} {path[:200]}: {refused.why} ({refused.status} to {address})",
             status=refused.status,
             path=path[:200],
             address=address,
+        )
+        size = environ.get("CONTENT_LENGTH", "")
+        size = int(size) if size.isdigit() else 0
+        why = refused.why[:LONGEST_WHY]
+        self.journal.note(
+            Refusal(time.time(), method, path[:200], refused.status, why, address, size)
         )
 
 
@@ -444,50 +486,6 @@ def read_query(asked: Mapping[str, str]) -> Query:
     )
 
 
-def read_delivery(environ: Environ, trusted: Networks) -> Delivery:
-    """The request as a Delivery. Raises Refused(400) if its path is not UTF-8."""
-    try:
-        path = _raw_path(environ).encode("latin-1").decode("utf-8")
-    except UnicodeError:
-        raise Refused(400, "the path is not UTF-8 once percent-decoded") from None
-    headers = {
-        name[5:].replace("_", "-").lower(): value
-        for name, value in environ.items()
-        if name.startswith("HTTP_")
-    }
-    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-        if environ.get(name):
-            headers[name.replace("_", "-").lower()] = environ[name]
-    for name, value in headers.items():
-        if CONTROL.search(value):
-            raise Refused(400, f"the header {name} holds a control character")
-    return Delivery(
-        method=environ["REQUEST_METHOD"],
-        path=path,
-        query=environ.get("QUERY_STRING", ""),
-        headers=headers,
-        body=environ["wsgi.input"].read(),
-        remote_addr=client_address(environ, trusted),
-    )
-
-
-def client_address(environ: Environ, trusted: Networks) -> str:
-    """Who posted: the peer, or what a trusted proxy says its peer was.
-
-    A proxy appends to X-Forwarded-For, so only the right-most entry is its word; all to
-    the left of it is the client's own invention.
-    """
-    peer = str(environ.get("REMOTE_ADDR", ""))
-    forwarded = environ.get("HTTP_X_FORWARDED_FOR", "")
-    if not forwarded or not within(peer, trusted):
-        return peer
-    last = forwarded.rpartition(",")[2].strip()
-    try:
-        return str(ip_address(last))
-    except ValueError:
-        return peer
-
-
 @dataclass(frozen=True, slots=True)
 class Preferences:
     """What a `Prefer` header (RFC 7240) asks of us. `wait` is in seconds."""
@@ -553,7 +551,7 @@ def _in_progress(accepted: Accepted, run: Run | None) -> Answer:
     if manners.bare:
         return Answer(manners.accepted, b"", {"Location": place})
     said = {"run": accepted.run_id, "state": state, "location": place}
-    return _json(manners.accepted, said, Location=place)
+    return as_json(manners.accepted, said, Location=place)
 
 
 def _ended(accepted: Accepted, status: int, run: Run, outcome: Outcome) -> Answer:
@@ -566,7 +564,7 @@ def _ended(accepted: Accepted, status: int, run: Run, outcome: Outcome) -> Answe
         return Answer(
             manners.accepted if status == 200 else status, b"", dict(hook.respond.headers)
         )
-    answer = _json(status, telling.summary(run))
+    answer = as_json(status, telling.summary(run))
     return Answer(status, answer.body, {**answer.headers, **dict(hook.respond.headers)})
 
 
@@ -585,22 +583,6 @@ def _redirect(hook: Hook) -> Answer | None:
     return Answer(303, b"", {"Location": hook.respond.redirect, **dict(hook.respond.headers)})
 
 
-def problem(refused: Refused, more: Mapping[str, Json] | None = None) -> Answer:
-    """A refusal as RFC 9457 problem details."""
-    said: dict[str, Json] = {
-        "type": "about:blank",
-        "title": responses[refused.status],
-        "status": refused.status,
-        "detail": refused.told,
-    }
-    if refused.errors:
-        said["errors"] = [{"pointer": e.pointer, "detail": e.detail} for e in refused.errors]
-    body = json.dumps(said | dict(more or {}), ensure_ascii=False).encode("utf-8", "replace")
-    return Answer(
-        refused.status, body + b"\n", {"Content-Type": "application/problem+json"} | refused.headers
-    )
-
-
 def _no_page(path: str) -> Refused:
     """404, or 405 if there is such a page, but not for this method."""
     for pattern, method in OWN_PAGES.items():
@@ -614,18 +596,3 @@ def _landing(delivery: Delivery) -> Answer:
         raise Refused(405, "use GET", headers={"Allow": "GET"})
     headers = {"Content-Type": "text/html; charset=utf-8", **pages.SECURITY}
     return Answer(200, pages.LANDING.encode(), headers)
-
-
-def _json(status: int, said: Json, **headers: str) -> Answer:
-    body = json.dumps(said, ensure_ascii=False).encode() + b"\n"
-    return Answer(status, body, {"Content-Type": "application/json", **headers})
-
-
-def status_line(status: int) -> str:
-    """With its phrase; a status that has none is to be taken as x00 of its class (RFC 9110 §15)."""
-    return f"{status} {responses.get(status) or responses[status // 100 * 100]}"
-
-
-def _raw_path(environ: Environ) -> str:
-    # Bottle drops bytes that are not UTF-8 from PATH_INFO, which would make /hel%fflo a hook.
-    return str(environ.get("bottle.raw_path", environ.get("PATH_INFO", "")))

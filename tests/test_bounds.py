@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from hookrunner import serving, web
+from hookrunner import answer, serving
 from hookrunner.config import load
 from hookrunner.intake import Intake
 from hookrunner.journal.sqlite import SqliteJournal
@@ -540,7 +540,7 @@ def test_nobody_begins_to_wait_once_all_waits_are_over(house: House) -> None:
 
 
 def test_a_status_without_a_name_has_that_of_its_class() -> None:
-    assert [web.status_line(status) for status in (204, 299, 499, 599)] == [
+    assert [answer.status_line(status) for status in (204, 299, 499, 599)] == [
         "204 No Content",
         "299 OK",
         "499 Bad Request",

@@ -242,8 +242,13 @@ def test_a_file_damaged_in_its_middle_makes_the_journal_unavailable(folder: Path
     with closing(SqliteJournal(folder)) as journal:
         run_id = made(journal)
     path = folder / "runs.sqlite"
-    data = path.read_bytes()
-    path.write_bytes(data[:4096] + b"\xa5" * (len(data) - 4096))
+    with closing(sqlite3.connect(path)) as db:
+        [size] = db.execute("PRAGMA page_size").fetchone()
+        roots = db.execute("SELECT rootpage FROM sqlite_schema WHERE rootpage > 0").fetchall()
+    with path.open("r+b") as file:
+        for (page,) in roots:
+            file.seek((page - 1) * size)
+            file.write(b"\xa5" * size)
 
     with closing(SqliteJournal(folder)) as journal:
         for call in (

@@ -93,11 +93,11 @@ class Reader:
 
     def run(self, run_id: str) -> Run | None:
         row = self._fetch(READ, run_id)
-        return _run(row) if row else None
+        return as_run(row) if row else None
 
     def standing(self, run_id: str) -> Run | None:
         row = self._fetch(READ_STANDING, run_id)
-        return _run(row) if row else None
+        return as_run(row) if row else None
 
     def runs(self, query: Query) -> list[Run]:
         given = {
@@ -108,7 +108,7 @@ class Reader:
             "most": query.most,
             "unreplaced": query.unreplaced,
         }
-        return [_run(row) for row in self._fetch_all(LIST, given)]
+        return [as_run(row) for row in self._fetch_all(LIST, given)]
 
     def named(self, part: str) -> list[str]:
         if not part or not part.isascii() or not part.isalnum():
@@ -118,7 +118,7 @@ class Reader:
 
     def attempts(self, run_id: str, most: int = ALL) -> list[Attempt]:
         given = {"run": run_id, "most": most}
-        return [_attempt(row) for row in self._fetch_all(ATTEMPTS, given)]
+        return [as_attempt(row) for row in self._fetch_all(ATTEMPTS, given)]
 
     def printed(
         self, run_id: str, number: int, stdout: int, stderr: int, lead: int, most: int
@@ -211,7 +211,7 @@ def new_run(row: tuple[Any, ...]) -> NewRun:
     )
 
 
-def _run(row: tuple[Any, ...]) -> Run:
+def as_run(row: tuple[Any, ...]) -> Run:
     run_id, seq, hook, state, attempt, recorded_at, ended_at, due, replaces, *rest = row
     delivery_id, event, ended_as, *last = rest
     return Run(
@@ -230,7 +230,7 @@ def _run(row: tuple[Any, ...]) -> Run:
     )
 
 
-def _attempt(row: tuple[Any, ...]) -> Attempt:
+def as_attempt(row: tuple[Any, ...]) -> Attempt:
     number, started_at, state, *last, stdout_bytes, stderr_bytes = row
     stdout, stderr = last[4:6]
     outcome = None if state == State.RUNNING else _outcome(state, *last)

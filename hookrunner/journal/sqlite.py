@@ -21,28 +21,35 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
+from hookrunner.journal.looking import TABLES, Looker, Notebook, forget, keep
 from hookrunner.journal.reading import Reader, new_run
 from hookrunner.journal.writer import Job, Look, Writer
 from hookrunner.model import (
     ENDED,
     Attempt,
     Claim,
+    Found,
     Full,
+    Glimpse,
     JournalUnavailable,
     NewRun,
     Outcome,
+    Overview,
     Printed,
+    Progress,
     Query,
     Recorded,
+    Refusal,
     Run,
+    Search,
     State,
     Terms,
     Trouble,
@@ -113,6 +120,7 @@ CREATE TABLE seal (
 ) WITHOUT ROWID;
 CREATE INDEX seal_until ON seal (until);
 """,
+    TABLES,
 )
 """What made each version of the tables from the one before it."""
 
@@ -263,9 +271,15 @@ class SqliteJournal:
     """The journal of `folder`; see `seams.Journal` for what each method promises."""
 
     def __init__(
-        self, folder: Path, connect: Callable[..., sqlite3.Connection] = sqlite3.connect
+        self,
+        folder: Path,
+        connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        """Open, or make, `runs.sqlite` in the folder. Raises Trouble if it cannot be had."""
+        """Open, or make, `runs.sqlite` in the folder. Raises Trouble if it cannot be had.
+
+        `say` is told what may take a while.
+        """
         self.path = folder / "runs.sqlite"
         self.lock = _lock(folder)
         opened: list[sqlite3.Connection] = []
@@ -274,7 +288,7 @@ class SqliteJournal:
             self.path.touch(mode=0o600)
             for _ in ("to write", "to read"):
                 opened.append(connect(self.path, **CONNECTION))
-                _prepare(opened[-1])
+                _prepare(opened[-1], say)
             self.path.chmod(0o600)
         except (sqlite3.Error, OSError, _Newer) as error:
             for db in opened:
@@ -288,6 +302,8 @@ class SqliteJournal:
             raise Trouble(f"the journal {self.path} cannot be opened: {error}; {mend}") from None
         self._write = opened[0]
         self._reader = Reader(opened[1])
+        self._looker = Looker(lambda: _prepared(connect(self.path, **CONNECTION)))
+        self._notebook = Notebook(self._keep)
         self._closed = False
         self._none_queued = False
         """That no run is queued, as far as the writer's thread knows; False if it does not."""
@@ -514,6 +530,52 @@ class SqliteJournal:
     ) -> Printed | None:
         return self._reader.printed(run_id, number, stdout, stderr, lead, most)
 
+    def search(self, search: Search) -> Found:
+        return self._looker.search(search)
+
+    def overview(self, hooks: Collection[str]) -> Overview:
+        return self._looker.overview(hooks)
+
+    def glimpses(self, run_id: str, most: int) -> list[Glimpse]:
+        return self._looker.glimpses(run_id, most)
+
+    def progress(
+        self, run_id: str, attempt: int, sent: tuple[int, int], head: int, most: int
+    ) -> Progress | None:
+        return self._looker.progress(run_id, attempt, sent, head, most)
+
+    def replaced_by(self, run_id: str) -> str:
+        return self._looker.replaced_by(run_id)
+
+    def note(self, refusal: Refusal) -> None:
+        self._notebook.add(refusal)
+
+    def refusals(self, before: int | None, most: int) -> list[tuple[int, Refusal]]:
+        self._notebook.flush()
+        self._writer.do(lambda db: self._writer.stir_nothing())  # what is before it is committed
+        return self._looker.refusals(before, most)
+
+    def _keep(self, refusals: Sequence[Refusal]) -> None:
+        def work(db: sqlite3.Connection) -> None:
+            keep(db, refusals)
+            self._writer.stir_nothing()
+
+        self._writer.ask(Job(work, lambda outcome: None, unsynced=True))
+
+    def try_writing(self, patience: float) -> None:
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(TOUCH)
+            self._writer.stir_nothing()
+
+        told: SimpleQueue[object] = SimpleQueue()
+        self._writer.ask(Job(work, told.put))
+        try:
+            outcome = told.get(timeout=patience)
+        except Empty:
+            raise JournalUnavailable(f"it has not written anything for {patience:g} s") from None
+        if isinstance(outcome, JournalUnavailable):
+            raise outcome
+
     def recover(self, hooks: Mapping[str, Terms]) -> tuple[int, list[str]]:
         def work(db: sqlite3.Connection) -> tuple[int, list[str]]:
             now = time.time()
@@ -547,6 +609,7 @@ class SqliteJournal:
         def work(db: sqlite3.Connection) -> int:
             now, pruned = time.time(), 0
             db.execute(UNSEAL, (now,))
+            forget(db, now)
             for (hook,) in db.execute(ENDED_HOOKS).fetchall():
                 keep = hooks.get(hook, Terms()).keep
                 pruned += db.execute(PRUNE, (hook, now - keep, most - pruned)).rowcount
@@ -598,8 +661,10 @@ class SqliteJournal:
         if self._closed:
             return
         self._closed = True
+        self._notebook.flush()
         self._writer.close()
         self._reader.close()
+        self._looker.close()
         os.close(self.lock)
 
     def _tell_afterwards(self, *run_ids: str) -> None:
@@ -808,7 +873,12 @@ class _Newer(Exception):
     """The file is of a version of the tables that came after ours."""
 
 
-def _prepare(db: sqlite3.Connection) -> None:
+def _prepared(db: sqlite3.Connection) -> sqlite3.Connection:
+    _prepare(db, lambda line: None)
+    return db
+
+
+def _prepare(db: sqlite3.Connection, say: Callable[[str], None]) -> None:
     db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # has its effect while the file is empty
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
@@ -817,6 +887,11 @@ def _prepare(db: sqlite3.Connection) -> None:
     if version > len(MIGRATIONS):
         raise _Newer(f"it was written by a newer version (schema {version})")
     if steps := MIGRATIONS[version:]:  # in one commit: each waits for the disk
+        if version:
+            say(
+                f"the journal is brought from version {version} to {len(MIGRATIONS)}; "
+                "with many runs in it that takes a while"
+            )
         db.executescript(f"BEGIN;{''.join(steps)}PRAGMA user_version = {len(MIGRATIONS)};COMMIT;")
 
 

@@ -148,6 +148,11 @@ class ProcessLauncher:
         """TERM to one script, and KILL if that does not do."""
         self._tell(run_id, {"do": "end", "why": "cancel"})
 
+    def stands(self) -> bool:
+        """True while there is a supervisor that could start a script."""
+        fields = kin.stat_fields(self._process.pid)
+        return bool(fields) and fields[0] not in "ZX"
+
     def begin_stop(self) -> None:
         """From now on a script that dies of TERM or KILL was interrupted, not at fault."""
         self._stopping = True

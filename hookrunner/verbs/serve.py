@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import secrets
+import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -57,6 +59,7 @@ def run(arguments: argparse.Namespace, given: Mapping[str, str]) -> int:
         log_format=_log_format(environ),
         on_dyno=on_dyno,
         trusted=_trusted(environ, address.networks, "*" if on_dyno else ""),
+        spare_token="" if on_dyno or not sys.stdout.isatty() else secrets.token_urlsafe(18),
     )
     app.serve(settings, environ)
     return 0

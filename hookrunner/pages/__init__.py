@@ -1,4 +1,8 @@
-"""The runner's own pages, as HTML. Values in, text out."""
+"""The runner's own pages, as HTML. Values in, text out.
+
+Here is what every server needs; the modules beside it are for those who look: `shown` has
+what each page is given, and each page is a module of its own.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,17 @@ SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-"""Headers of every page of ours."""
+"""Headers of the landing page, which carries its style in itself."""
+
+STRICT = {
+    **SECURITY,
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; "
+    "connect-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+"""Headers of every page below /-/."""
 
 LANDING = """<!doctype html>
 <html lang="en">

@@ -1,0 +1,586 @@
+"""The administrator's pages: who may come in, what each page is given, and what forms do.
+
+The HTML itself is made in `pages`, of the values that are gathered here. A change is made
+by a POST with the session's cookie, and with a signature over it that only our own forms
+carry; whoever has the token may send that instead, as `Authorization: Bearer`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from urllib.parse import urlencode
+
+from hookrunner import form, pages, pointer, route, session, units
+from hookrunner.address import within
+from hookrunner.answer import LATER, Answer, Environ, client_address, raw_path, read_delivery
+from hookrunner.intake import Intake, unavailable
+from hookrunner.live import Live, Place, place, ready
+from hookrunner.mask import Masker
+from hookrunner.model import (
+    ENDED,
+    Activity,
+    Delivery,
+    Glimpse,
+    Hook,
+    JournalUnavailable,
+    Networks,
+    Refusal,
+    Refused,
+    Run,
+    Search,
+    State,
+)
+from hookrunner.pages import assets, door, links, shown, tryform
+from hookrunner.pages import hook as hook_page
+from hookrunner.pages import overview as overview_page
+from hookrunner.pages import refusals as refusals_page
+from hookrunner.pages import run as run_page
+from hookrunner.pages import runs as runs_page
+from hookrunner.pages.shown import Filter, Frame, HookLine, HookPage, Shown, Trial
+from hookrunner.seams import Journal
+
+OFF = "Set ADMIN_TOKEN, in the environment or in .env, to a long random text, and start again."
+TO_LOG_IN = "that was not the token"
+MOST_SHOWN = 128 * 1024
+"""Bytes of each output on a run's page, and of all of them together; the rest is a download."""
+
+MOST_RUNS = 50
+MOST_OF_A_HOOK = 10
+MOST_REFUSALS = 50
+MOST_KEPT = 1000
+LONGEST_TEXT = 200
+FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
+TRIAL_AGENT = "hookrunner (a trial)"
+
+DONE = {
+    "replayed": "This run does the other one again.",
+    "cancelled": "The run has been cancelled.",
+    "tried": "The test payload has been taken in.",
+}
+"""What a page says of what has just been done; an address can ask for these words only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Somebody who may be here. `session` is empty if a bearer token was sent instead."""
+
+    session: str
+    csrf: str
+
+
+class Elsewhere(Exception):
+    """The page is not for whoever asks, but another one is: its answer."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+class Admin:
+    """The pages below /-/; each method answers a request to one of them."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        journal: Journal,
+        masker: Callable[[], Masker],
+        trusted: Networks,
+        need_admin: Callable[[Environ], None],
+        end_script: Callable[[str], None],
+    ) -> None:
+        """`masker` gives what masks the secrets of the moment; `need_admin` raises Refused."""
+        self.intake = intake
+        self.journal = journal
+        self.masker = masker
+        self.trusted = trusted
+        self.need_admin = need_admin
+        self.end_script = end_script
+        self.spare = ""
+        """What ADMIN_TOKEN is taken to be if it is not set; empty for nothing."""
+
+        self.live = Live(journal, masker)
+        self.attempts = session.Attempts()
+        self.counting = threading.Lock()
+
+    def token(self) -> str:
+        """What gets somebody in; empty if nothing does."""
+        return self.intake.config.environ.get("ADMIN_TOKEN", "") or self.spare
+
+    def guarded(self, page: Callable[..., Answer | None]) -> Callable[..., Answer | None]:
+        """The page, with what goes wrong told as a page, too."""
+
+        def answer(environ: Environ, **named: str) -> Answer | None:
+            try:
+                return page(environ, **named)
+            except Elsewhere as elsewhere:
+                return elsewhere.answer
+            except JournalUnavailable as error:
+                raise unavailable(error) from None
+
+        return answer
+
+    def wants_page(self, environ: Environ) -> bool:
+        """True for a browser, where programs get JSON; and only if there are pages."""
+        return bool(self.token()) and prefers_html(environ.get("HTTP_ACCEPT", ""))
+
+    def is_form(self, environ: Environ) -> bool:
+        """True if a form of ours may have been sent, and no program's order."""
+        kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+        return kind == form.TYPE and not environ.get("HTTP_AUTHORIZATION")
+
+    def overview(self, environ: Environ) -> Answer:
+        """What goes on."""
+        visit = self._enter(environ)
+        hooks = self.intake.config.hooks
+        seen = self.journal.overview(hooks)
+        given = shown.Overview(
+            [_line(hook, seen.hooks[path]) for path, hook in hooks.items()],
+            _buckets(seen.slots),
+            seen.live,
+        )
+        return _page(overview_page.page(_frame(environ, visit), given))
+
+    def runs(self, environ: Environ) -> Answer:
+        """Runs, filtered."""
+        visit = self._enter(environ)
+        asked = {name: str(value) for name, value in _query(environ).items()}
+        chosen = Filter(
+            *(asked.get(name, "")[:LONGEST_TEXT] for name in Filter.__dataclass_fields__)
+        )
+        hooks = list(self.intake.config.hooks)
+        try:
+            search = _search(chosen, asked.get("before", ""))
+        except ValueError as error:
+            given = shown.RunList([], hooks, chosen, wrong=str(error))
+            return _page(runs_page.page(_frame(environ, visit), given), 400)
+        found = self.journal.search(search)
+        given = shown.RunList(
+            found.runs,
+            hooks,
+            chosen,
+            older=links.runs(chosen, found.older) if found.older is not None else "",
+            newest=links.runs(chosen) if search.before is not None else "",
+            searched_to=found.searched_to,
+        )
+        return _page(runs_page.page(_frame(environ, visit), given))
+
+    def run(self, environ: Environ, run_id: str) -> Answer:
+        """One run, whole."""
+        visit = self._enter(environ)
+        run, new = self.journal.standing(run_id), self.journal.recorded(run_id)
+        if run is None or new is None:
+            raise Refused(404, "there is no such run")
+        mask = self.masker()
+        attempts, live = self._attempts(run, mask)
+        exists = run.hook in self.intake.config.hooks
+        given = shown.RunPage(
+            run,
+            replace(
+                new,
+                body=mask(new.body),
+                query=_masked(new.query, mask),
+                headers={name: _masked(value, mask) for name, value in new.headers.items()},
+            ),
+            attempts,
+            exists,
+            live=live,
+            can_replay=exists and run.state in ENDED,
+            can_cancel=run.state not in ENDED,
+            replaced_by=self.journal.replaced_by(run_id),
+        )
+        return _page(run_page.page(_frame(environ, visit), given))
+
+    def _attempts(self, run: Run, mask: Masker) -> tuple[list[Shown], str]:
+        """What is shown of its attempts, and the place from which listening begins."""
+        most = MOST_SHOWN // max(run.attempt, 1)
+        glimpses = self.journal.glimpses(run.run_id, max(most, 1024))
+        each, at = [], Place(run.attempt)
+        for glimpse in glimpses:
+            final = glimpse.attempt.outcome is not None or run.state in ENDED
+            attempt, sizes = _seen(glimpse, mask, final=final)
+            each.append(attempt)
+            if glimpse.attempt.number == run.attempt:
+                at = Place(run.attempt, *sizes)
+        if run.state in ENDED:
+            return each, ""
+        if max(at.out, at.err) > 2 * self._head(run):
+            # The middle is not kept, so that places are not what they seem; all that is
+            # there by now has been shown.
+            full = (2**50, 2**50)
+            far = self.journal.progress(run.run_id, run.attempt, full, self._head(run), 0)
+            at = Place(run.attempt, far.stdout.at, far.stderr.at) if far else at
+        return each, str(at)
+
+    def _head(self, run: Run) -> int:
+        hook = self.intake.config.hooks.get(run.hook)
+        return hook.max_output // 2 if hook else 2**40
+
+    def listen(self, environ: Environ, run_id: str) -> Answer | None:
+        """What a run prints, as it comes."""
+        self._enter(environ, go_to_login=False)
+        asked = environ.get("HTTP_LAST_EVENT_ID") or str(_query(environ).get("from", "0.0.0"))
+        start = place(asked)
+        if start is None:
+            raise Refused(400, "from is the id of an event, such as 1.0.0")
+        run = self.journal.standing(run_id)
+        if run is None:
+            raise Refused(404, "there is no such run")
+        if not self.live.listen(environ[LATER], run_id, start, self._head(run)):
+            told = "others listen already; try again later"
+            raise Refused(503, told, headers={"Retry-After": "15"})
+        return None
+
+    def output(self, environ: Environ, run_id: str, stream: str) -> Answer:
+        """All that an attempt has printed, as a file."""
+        self._enter(environ)
+        number = str(_query(environ).get("attempt", ""))
+        for glimpse in self.journal.glimpses(run_id, 2**40):
+            if number in ("", str(glimpse.attempt.number)):
+                printed = getattr(glimpse.attempt, stream)
+                name = f"{run_id}-{glimpse.attempt.number}.{stream}.txt"
+                headers = {
+                    **pages.STRICT,
+                    "Content-Type": "text/plain; charset=utf-8",
+                    "Content-Disposition": f'attachment; filename="{name}"',
+                }
+                return Answer(200, self.masker()(printed), headers)
+        raise Refused(404, "there is no such attempt")
+
+    def hook(self, environ: Environ) -> Answer:
+        """One hook, and a form to try it."""
+        visit = self._enter(environ)
+        hook = self._hook(str(_query(environ).get("path", "")))
+        return self._hook_page(environ, visit, hook, Trial(), 200)
+
+    def _hook(self, path: str) -> Hook:
+        hook = self.intake.config.hooks.get(path)
+        if hook is None:
+            raise Refused(404, "there is no such hook")
+        return hook
+
+    def _hook_page(
+        self, environ: Environ, visit: Visit, hook: Hook, trial: Trial, status: int
+    ) -> Answer:
+        given = HookPage(
+            _line(hook, self.journal.overview([hook.path]).hooks[hook.path]),
+            _settings(hook),
+            getattr(hook.schema, "contents", None),
+            route.params(hook.path),
+            self.journal.search(Search(hook=hook.path, most=MOST_OF_A_HOOK)).runs,
+            trial,
+        )
+        return _page(hook_page.page(_frame(environ, visit), given), status)
+
+    def trial(self, environ: Environ) -> Answer:
+        """Take a test payload in, as if it had been delivered."""
+        visit, posted = self._changing(environ)
+        given = dict(posted)
+        hook = self._hook(given.get("path", ""))
+        schema = getattr(hook.schema, "contents", None)
+        read = tryform.read(schema, posted)
+        errors = dict(read.errors)
+        params = {name: given.get(f"param.{name}", "") for name in route.params(hook.path)}
+        for name, value in params.items():
+            if not value or "/" in value or value in (".", ".."):
+                errors[f"param.{name}"] = "must be a part of a path, without a slash"
+        if not errors:
+            path = route.NAME.sub(lambda found: params[found[1]], hook.path)
+            delivery = _delivery(hook, path, read.value, client_address(environ, self.trusted))
+            try:
+                accepted = self.intake.trial(delivery)
+                return _to(f"{links.run(accepted.run_id)}?done=tried")
+            except Refused as refused:
+                errors = {error.pointer: error.detail for error in reversed(refused.errors)}
+                errors = errors or {"": refused.told}
+                kept = Trial(posted, errors)
+                return self._hook_page(environ, visit, hook, kept, refused.status)
+        return self._hook_page(environ, visit, hook, Trial(posted, errors), 422)
+
+    def refusals(self, environ: Environ) -> Answer:
+        """What was turned away."""
+        visit = self._enter(environ)
+        asked = str(_query(environ).get("before", ""))
+        before = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 19 else None
+        found = self.journal.refusals(before, MOST_REFUSALS + 1)
+        more = len(found) > MOST_REFUSALS
+        found, mask = found[:MOST_REFUSALS], self.masker()
+        given = shown.RefusalList(
+            [_masked_refusal(refusal, mask) for _, refusal in found],
+            MOST_KEPT,
+            older=f"/-/refusals?before={found[-1][0]}" if more else "",
+            newest="/-/refusals" if before is not None else "",
+        )
+        return _page(refusals_page.page(_frame(environ, visit), given))
+
+    def login_page(self, environ: Environ) -> Answer:
+        """The form to log in with; or, with the token in the address, the login itself."""
+        self._need_token()
+        asked = _query(environ)
+        to = session.onward(str(asked.get("next", "")))
+        if "token" in asked:
+            return self._log_in(environ, str(asked["token"]), to)
+        if self._session(environ):
+            return _to(to)
+        return _page(door.login("", to))
+
+    def login(self, environ: Environ) -> Answer:
+        """Let somebody in who has the token."""
+        self._need_token()
+        self._need_own_site(environ)
+        given = dict(self._posted(environ))
+        return self._log_in(environ, given.get("token", ""), session.onward(given.get("next", "")))
+
+    def _log_in(self, environ: Environ, given: str, to: str) -> Answer:
+        address = client_address(environ, self.trusted)
+        with self.counting:
+            wait = self.attempts.wait(address, time.monotonic())
+        if wait > 0:
+            after = {"Retry-After": str(math.ceil(wait))}
+            raise Refused(429, "too many attempts; wait a minute", headers=after)
+        token = self.token()
+        if not session.is_token(token, given):
+            raise Refused(401, TO_LOG_IN, "login: the token is not the right one")
+        value = session.begin(token, time.time())
+        return _to(to, session.cookie(value, secure=self._is_secure(environ)))
+
+    def logout(self, environ: Environ) -> Answer:
+        """End the session, in this browser."""
+        self._changing(environ)
+        return _to(session.LOGIN, session.cookie("", secure=self._is_secure(environ)))
+
+    def replay(self, environ: Environ, run_id: str) -> Answer:
+        """Do a run again."""
+        self._changing(environ)
+        accepted = self.intake.replay(run_id)
+        return _to(f"{links.run(accepted.run_id)}?done=replayed")
+
+    def cancel(self, environ: Environ, run_id: str) -> Answer:
+        """End a run."""
+        self._changing(environ)
+        if self.intake.cancel(run_id) is State.RUNNING:
+            self.end_script(run_id)
+        return _to(f"{links.run(run_id)}?done=cancelled")
+
+    def asset(self, environ: Environ, name: str) -> Answer:
+        """A style sheet, a script or an icon: no secret, and the same for all."""
+        if name not in assets.ASSETS:
+            raise Refused(404, "there is no such page")
+        kind, contents = assets.ASSETS[name]
+        fixed = "v=" in environ.get("QUERY_STRING", "")
+        cached = FOR_EVER if fixed else {"Cache-Control": "no-cache"}
+        return Answer(200, contents, {**pages.STRICT, "Content-Type": kind, **cached})
+
+    def refusal(self, environ: Environ, refused: Refused) -> Answer:
+        """A refusal as a page: the login again where that was refused."""
+        path = raw_path(environ)
+        if path == session.LOGIN and refused.status == 401:
+            text = door.login(refused.told, _next(environ))
+        else:
+            title = refused.told[:1].upper() + refused.told[1:]
+            text = door.error(refused.status, title, OFF if refused.status == 403 else "")
+        page = _page(text, refused.status)
+        return replace(page, headers={**page.headers, **refused.headers})
+
+    def _enter(self, environ: Environ, *, go_to_login: bool = True) -> Visit:
+        """Let in who may see the pages. Raises Refused, or Elsewhere to the login."""
+        if environ.get("HTTP_AUTHORIZATION"):
+            self.need_admin(environ)
+            return Visit("", "")
+        self._need_token()
+        if value := self._session(environ):
+            return Visit(value, session.csrf(self.token(), value))
+        if not go_to_login:
+            raise Refused(401, "log in first", "no session")
+        query = environ.get("QUERY_STRING", "")
+        asked = raw_path(environ) + (f"?{query}" if query else "")
+        is_get = environ["REQUEST_METHOD"] in ("GET", "HEAD")
+        raise Elsewhere(_to(session.login_from(asked if is_get else session.HOME)))
+
+    def _changing(self, environ: Environ) -> tuple[Visit, list[tuple[str, str]]]:
+        """Let in who may change something, with what was posted. Raises Refused, Elsewhere."""
+        visit = self._enter(environ)
+        self._need_own_site(environ)
+        posted = self._posted(environ)
+        if visit.session:
+            given = dict(posted).get("csrf", "")
+            if not session.is_csrf(self.token(), visit.session, given):
+                raise Refused(400, "the form has grown old; load the page again", "no CSRF token")
+        return visit, posted
+
+    def _posted(self, environ: Environ) -> list[tuple[str, str]]:
+        return form.fields(form.text_of(read_delivery(environ, self.trusted).body), "the form")
+
+    def _need_token(self) -> None:
+        if not self.token():
+            raise Refused(403, "the pages are off: ADMIN_TOKEN is not set")
+
+    def _need_own_site(self, environ: Environ) -> None:
+        if environ.get("HTTP_SEC_FETCH_SITE", "") not in session.OURS:
+            raise Refused(400, "this was sent from another site")
+
+    def _session(self, environ: Environ) -> str:
+        value = session.in_cookies(environ.get("HTTP_COOKIE", ""))
+        return value if value and session.holds(self.token(), value, time.time()) else ""
+
+    def _is_secure(self, environ: Environ) -> bool:
+        """True if the browser speaks TLS: with us, or with a proxy that we believe."""
+        told = environ.get("HTTP_X_FORWARDED_PROTO", "").rpartition(",")[2].strip().lower()
+        believed = within(str(environ.get("REMOTE_ADDR", "")), self.trusted)
+        return environ.get("wsgi.url_scheme") == "https" or (believed and told == "https")
+
+
+def prefers_html(accept: str) -> bool:
+    """True if an Accept header would rather have a page than JSON: browsers name it first."""
+    weights: dict[str, float] = {}
+    for part in accept.split(","):
+        kind, *rest = (piece.strip().lower() for piece in part.split(";"))
+        try:
+            weight = next((float(piece[2:]) for piece in rest if piece.startswith("q=")), 1.0)
+        except ValueError:
+            weight = 0.0
+        weights[kind] = max(weight, weights.get(kind, 0.0))
+    html = weights.get("text/html", 0.0)
+    return html > 0 and html >= weights.get("application/json", 0.0)
+
+
+def _query(environ: Environ) -> Mapping[str, object]:
+    return form.query(environ.get("QUERY_STRING", ""))
+
+
+def _next(environ: Environ) -> str:
+    try:
+        return session.onward(str(_query(environ).get("next", "")))
+    except Refused:
+        return session.HOME
+
+
+def _frame(environ: Environ, visit: Visit) -> Frame:
+    return Frame(time.time(), visit.csrf, DONE.get(str(_query(environ).get("done", "")), ""))
+
+
+def _page(text: str, status: int = 200) -> Answer:
+    headers = {**pages.STRICT, "Content-Type": "text/html; charset=utf-8"}
+    return Answer(status, text.encode("utf-8", "replace"), headers)
+
+
+def _to(place: str, cookie: str = "") -> Answer:
+    """303: to be got there (RFC 9110 §15.4.4)."""
+    headers = {"Location": place, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+    return Answer(303, b"", {**headers, **({"Set-Cookie": cookie} if cookie else {})})
+
+
+def _search(chosen: Filter, before: str) -> Search:
+    """What a filter asks for. Raises ValueError with what is wrong with it."""
+    if chosen.state and chosen.state not in list(State):
+        raise ValueError(f"a state is one of {', '.join(State)}")
+    if before and not (before.isascii() and before.isdigit() and len(before) < 19):
+        raise ValueError("before is a number")
+    return Search(
+        hook=chosen.hook,
+        state=State(chosen.state) if chosen.state else None,
+        text=chosen.text.strip(),
+        since=_moment(chosen.since),
+        until=_moment(chosen.until),
+        before=int(before) if before else None,
+        most=MOST_RUNS,
+    )
+
+
+def _moment(text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError("a time is written as 2026-01-31T09:30, in UTC") from None
+
+
+def _line(hook: Hook, seen: Activity) -> HookLine:
+    ended = seen.ended
+    return HookLine(
+        hook.path,
+        hook.script.name,
+        f"{', '.join(hook.missing)} not set, or not usable" if hook.missing else "",
+        seen.last,
+        ended.get(State.SUCCEEDED, 0),
+        ended.get(State.FAILED, 0),
+        ended.get(State.CANCELLED, 0),
+        seen.p50,
+        seen.p95,
+        seen.queued,
+        seen.running,
+    )
+
+
+def _buckets(slots: Sequence[tuple[float, Mapping[State, int]]]) -> list[shown.Bucket]:
+    width = slots[1][0] - slots[0][0]
+    return [shown.Bucket(start, width, counts) for start, counts in slots]
+
+
+def _settings(hook: Hook) -> list[tuple[str, str]]:
+    """A hook's settings, as hooks.yaml has them, in words; no secrets."""
+    retry, terms, respond = hook.retry, hook.terms, hook.respond
+    lines = [
+        ("script", hook.script.name),
+        ("auth", ", ".join(scheme.name for scheme in hook.auth) or "none"),
+        ("methods", ", ".join(hook.methods)),
+        ("respond", f"{respond.mode}, wait {units.show_duration(respond.wait)}"),
+        ("timeout", units.show_duration(hook.timeout)),
+        ("retry", f"{retry.attempts} attempts" if retry.attempts > 1 else "no"),
+        ("concurrency", str(terms.concurrency) if terms.concurrency else "no limit"),
+        ("order", "strict" if terms.strict else "none"),
+        ("queue", str(terms.queue)),
+        ("max_body", units.show_size(hook.max_body)),
+        ("max_output", units.show_size(hook.max_output)),
+        ("keep", units.show_duration(terms.keep)),
+    ]
+    if terms.rate:
+        rate = f"{terms.rate.count} in {units.show_duration(terms.rate.seconds)}"
+        lines.append(("rate", rate))
+    if hook.on_failure:
+        lines.append(("on_failure", hook.on_failure[-1].rpartition("/")[2]))
+    return lines
+
+
+def _delivery(hook: Hook, path: str, value: object, address: str) -> Delivery:
+    """A test payload as its sender would have sent it."""
+    headers = {"user-agent": TRIAL_AGENT}
+    method = next((m for m in ("POST", "PUT", "PATCH") if m in hook.methods), hook.methods[0])
+    if method not in ("POST", "PUT", "PATCH"):
+        fields = value if isinstance(value, dict) else {}
+        query = urlencode({name: pointer.as_text(each) for name, each in fields.items()})
+        return Delivery(method, path, query, headers, b"", address)
+    body = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+    headers["content-type"] = "application/json"
+    return Delivery(method, path, "", headers, body, address)
+
+
+def _seen(glimpse: Glimpse, mask: Masker, *, final: bool) -> tuple[Shown, tuple[int, int]]:
+    """What is shown of an attempt, and how much of each output has been, or is before it."""
+    attempt, whole = glimpse.attempt, (glimpse.stdout_size, glimpse.stderr_size)
+    texts, sizes, seen = [], [], []
+    for data, size in zip((attempt.stdout, attempt.stderr), whole, strict=True):
+        cut = len(data) < size
+        # A secret of which only the second half is there would not be known.
+        rest = data[data.find(b"\n") + 1 :] if cut else data
+        text, used = ready(rest, mask, final=final)
+        texts.append(text)
+        sizes.append(size if cut else 0)
+        seen.append(size - len(rest) + used)
+    return Shown(replace(attempt, stdout=texts[0], stderr=texts[1]), *sizes), (seen[0], seen[1])
+
+
+def _masked(text: str, mask: Masker) -> str:
+    return mask(text.encode("utf-8", "surrogateescape")).decode("utf-8", "replace")
+
+
+def _masked_refusal(refusal: Refusal, mask: Masker) -> Refusal:
+    path = refusal.path.encode("latin-1", "replace").decode("utf-8", "replace")
+    return replace(refusal, path=_masked(path, mask), why=_masked(refusal.why, mask))

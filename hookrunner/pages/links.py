@@ -1,0 +1,31 @@
+"""Where our own pages are."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlencode
+
+from hookrunner.pages.shown import Filter
+
+
+def run(run_id: str) -> str:
+    """The address of a run's page."""
+    return f"/-/runs/{quote(run_id, safe='')}"
+
+
+def hook(path: str) -> str:
+    """The address of a hook's page."""
+    return f"/-/hook?{urlencode({'path': path})}"
+
+
+def runs(chosen: Filter, before: int | None = None) -> str:
+    """The address of the runs that are looked for, from one on."""
+    given = {name: getattr(chosen, name) for name in ("hook", "state", "text", "since", "until")}
+    if before is not None:
+        given["before"] = str(before)
+    query = urlencode({name: value for name, value in given.items() if value})
+    return f"/-/runs?{query}" if query else "/-/runs"
+
+
+def output(run_id: str, stream: str, attempt: int) -> str:
+    """The address of what an attempt printed, as it is; `stream` is stdout or stderr."""
+    return f"{run(run_id)}/{stream}?attempt={attempt}"

@@ -1,0 +1,38 @@
+"""The page /-/refusals: what was turned away, when and why; without what it carried."""
+
+from __future__ import annotations
+
+from hookrunner.pages import layout, parts
+from hookrunner.pages.markup import Inside, join, tag
+from hookrunner.pages.shown import Frame, Refusal, RefusalList
+
+HEADINGS = ("When", "Request", "Status", "Why", "From", "Body")
+
+
+def page(frame: Frame, shown: RefusalList) -> str:
+    """Refusals as HTML."""
+    kept = f"The last {shown.most:,} are kept; what they carried is not."
+    if shown.refusals:
+        rows = [_row(refusal, frame) for refusal in shown.refusals]
+        listed = parts.table("Refused deliveries, the newest first", HEADINGS, rows)
+    else:
+        listed = layout.empty("Nothing has been turned away.")
+    return layout.page(
+        frame,
+        "Refusals",
+        layout.heading("Refusals"),
+        tag("p", "Deliveries that were turned away. ", kept, class_="soft"),
+        tag("div", listed, parts.pager(shown.newest, shown.older), class_="panel"),
+        place="Refusals",
+    )
+
+
+def _row(refusal: Refusal, frame: Frame) -> list[Inside]:
+    return [
+        parts.time(refusal.at, frame.now),
+        tag("code", refusal.method, " ", refusal.path),
+        join([tag("span", str(refusal.status), class_="badge failed")]),
+        refusal.why,
+        tag("code", refusal.address) if refusal.address else parts.NOTHING,
+        parts.size(refusal.size) if refusal.size else parts.NOTHING,
+    ]

@@ -1,0 +1,268 @@
+"""Output that is watched while it is printed: real listeners, over HTTP."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hookrunner.live import MOST_LISTENERS, Place, place, ready
+from hookrunner.mask import Masker
+from tests.serving import SECONDS, Project, Server, wait_until
+
+TOKEN = "an-administrators-token"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+SECRET = "It's a Secret to Everybody"
+HOOKS = """
+/steps:
+  script: steps.sh
+  auth: none
+  respond: accepted
+/much:
+  script: much.py
+  auth: none
+  respond: accepted
+  max_output: 100KB
+/signed:
+  script: steps.sh
+  auth: {github: $SECRET}
+"""
+# Each step waits until it is let go on.
+STEPS = f"""
+echo "one <b> {SECRET}"; echo alas >&2
+until [ -e go-2 ]; do sleep 0.02; done
+echo two
+until [ -e go-3 ]; do sleep 0.02; done
+echo three
+"""
+MUCH = """
+import pathlib, time
+print(("x" * 63 + "\\n") * 1120 + "first", flush=True)
+while not pathlib.Path("go-2").exists(): time.sleep(0.02)
+print(("y" * 63 + "\\n") * 16384 + "last", flush=True)
+while not pathlib.Path("go-3").exists(): time.sleep(0.02)
+"""
+
+
+@dataclass
+class Event:
+    name: str
+    id: str
+    html: str
+
+
+class Listener:
+    """An EventSource, as simple as can be."""
+
+    def __init__(self, answer: http.client.HTTPResponse) -> None:
+        self.answer = answer
+        self.seen: list[Event] = []
+
+    def until(self, part: str) -> Event:
+        """The first event that shows this, or has this name."""
+        while True:
+            event = self.next()
+            if part in event.html or part == event.name:
+                return event
+
+    def next(self) -> Event:
+        fields: dict[str, str] = {}
+        while True:
+            line = self.answer.readline().decode()
+            assert line, f"it ended; seen was {self.seen}"
+            name, _, value = line.rstrip("\n").partition(": ")
+            if name:
+                fields[name] = value
+            elif "data" in fields:
+                html = unescape(json.loads(fields["data"]).get("html", ""))
+                self.seen.append(Event(fields["event"], fields["id"], html))
+                return self.seen[-1]
+            else:
+                fields.clear()
+
+
+@contextmanager
+def listening(server: Server, run_id: str, start: str = "1.0.0", **more: str) -> Iterator[Any]:
+    """An answer to somebody who listens."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=SECONDS)
+    headers = {**BEARER, **{name.replace("_", "-"): value for name, value in more.items()}}
+    connection.request("GET", f"/-/runs/{run_id}/live?from={start}", headers=headers)
+    answer = connection.getresponse()
+    try:
+        yield answer
+    finally:
+        answer.close()
+        connection.close()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    project = Project(tmp_path / "project").hooks(HOOKS)
+    return project.script("steps.sh", STEPS).script("much.py", MUCH)
+
+
+@pytest.fixture
+def server(project: Project) -> Iterator[Server]:
+    with project.serve(ADMIN_TOKEN=TOKEN, SECRET=SECRET) as server:
+        yield server
+
+
+def begun(server: Server, hook: str = "/steps") -> str:
+    """The id of a run whose script has been started."""
+    run_id = str(server.post(hook, "{}", Content_Type="application/json").json["run"])
+    wait_until(lambda: server.state(run_id)["state"] == "running", "a start")
+    return run_id
+
+
+def go(project: Project, step: int) -> None:
+    (project.folder / f"go-{step}").touch()
+
+
+def test_lines_come_before_the_script_ends_and_then_the_end(
+    project: Project, server: Server
+) -> None:
+    run_id = begun(server)
+    with listening(server, run_id) as answer:
+        assert answer.status == 200
+        assert answer.headers["Content-Type"] == "text/event-stream"
+        listener = Listener(answer)
+
+        listener.until("one")
+        assert server.state(run_id)["state"] == "running"
+        go(project, 2)
+        listener.until("two")
+        assert server.state(run_id)["state"] == "running"
+        go(project, 3)
+        listener.until("end")
+        assert answer.read() == b""
+
+    out = "".join(event.html for event in listener.seen if event.name == "out")
+    err = "".join(event.html for event in listener.seen if event.name == "err")
+    assert re.sub(r"<span[^>]*>|</span>", "", out) == "one <b> ****\ntwo\nthree\n"
+    assert err.strip() == "alas"
+
+
+def test_whoever_comes_back_goes_on_from_where_it_was(project: Project, server: Server) -> None:
+    run_id = begun(server)
+    with listening(server, run_id) as answer:
+        seen = Listener(answer).until("one")
+    go(project, 2)
+    go(project, 3)
+    with listening(server, run_id, Last_Event_ID=seen.id) as answer:
+        listener = Listener(answer)
+        listener.until("end")
+
+    out = "".join(event.html for event in listener.seen if event.name == "out")
+    assert out == "two\nthree\n"
+
+
+def test_who_comes_when_all_is_over_hears_the_end(project: Project, server: Server) -> None:
+    go(project, 2)
+    go(project, 3)
+    run_id = str(server.post("/steps", "{}", Content_Type="application/json").json["run"])
+    server.wait_until_over(run_id)
+
+    with listening(server, run_id) as answer:
+        listener = Listener(answer)
+        listener.until("end")
+
+    assert "three" in "".join(event.html for event in listener.seen)
+
+
+def test_what_is_left_out_is_marked(project: Project, server: Server) -> None:
+    run_id = begun(server, "/much")
+    with listening(server, run_id) as answer:
+        listener = Listener(answer)
+        listener.until("first")
+        go(project, 2)
+        event = listener.until("bytes left out")
+        last = event if "last" in event.html else listener.until("last")
+        go(project, 3)
+        listener.until("end")
+
+    total = 70 * 1024 + len("first\n") + 1024 * 1024 + len("last\n")
+    assert last.id == f"1.{total}.0"
+
+
+def test_only_so_many_listen_and_the_page_is_there_all_the_same(
+    project: Project, server: Server
+) -> None:
+    run_id = begun(server)
+    with ExitStack() as listeners:
+        for _ in range(MOST_LISTENERS - 1):
+            assert listeners.enter_context(listening(server, run_id)).status == 200
+        with listening(server, run_id) as last:
+            assert last.status == 200
+            with listening(server, run_id) as one_more:
+                assert one_more.status == 503
+                assert int(one_more.headers["Retry-After"]) > 0
+            assert server.get(f"/-/runs/{run_id}", Accept="text/html", **BEARER).status == 200
+
+        def is_free() -> bool:
+            with listening(server, run_id) as answer:
+                return int(answer.status) == 200
+
+        wait_until(is_free, "a place of who has gone")
+
+
+def test_who_does_not_read_is_hung_up_on_and_nobody_else_waits(
+    project: Project, server: Server
+) -> None:
+    project.script(
+        "much.py", 'import time; print(("<" * 99 + "\\n") * 40_000, flush=True); time.sleep(600)'
+    )
+    project.hooks(HOOKS.replace("max_output: 100KB", "max_output: 50MB"))
+    server.process.send_signal(1)
+    server.wait_for_line("was reloaded")
+    run_id = begun(server, "/much")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=SECONDS) as idle:
+        idle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        idle.sendall(
+            f"GET /-/runs/{run_id}/live?from=1.0.0 HTTP/1.1\r\nHost: x\r\n"
+            f"Authorization: Bearer {TOKEN}\r\n\r\n".encode()
+        )
+
+        server.wait_for_line("it listens, and does not read", 60)
+        assert server.get("/-/health").status == 200
+    server.post(f"/-/runs/{run_id}/cancel", **BEARER)
+
+
+def test_a_stop_waits_for_nobody_who_listens(project: Project, server: Server) -> None:
+    go(project, 2)
+    run_id = begun(server)
+    with listening(server, run_id) as answer:
+        listener = Listener(answer)
+        listener.until("two")
+        go(project, 3)
+        assert server.stop() == 0
+
+
+def test_a_stranger_cannot_listen(server: Server) -> None:
+    run_id = begun(server)
+
+    assert server.get(f"/-/runs/{run_id}/live").status == 401
+    assert server.get("/-/runs/" + "a" * 20 + "/live?from=1.0.0", **BEARER).status == 404
+    assert server.get(f"/-/runs/{run_id}/live?from=x", **BEARER).status == 400
+
+
+def test_a_place_is_written_as_it_is_read() -> None:
+    assert place(str(Place(3, 14, 15))) == Place(3, 14, 15)
+    assert place("1.2") is None
+    assert place("1.2.-3") is None
+
+
+def test_half_a_secret_is_not_shown() -> None:
+    mask = Masker(["open sesame"])
+
+    assert ready(b"say\nopen ses", mask, final=False) == (b"say\n", 4)
+    assert ready(b"say open sesame\n", mask, final=False) == (b"say ****\n", 16)
+    assert ready(b"open ses", mask, final=True) == (b"open ses", 8)
