@@ -179,7 +179,7 @@ class Style:
 
     def turn(self, codes: str) -> None:
         """Follow an SGR sequence; what is not understood changes nothing."""
-        numbers = iter([int(code or 0) for code in re.split("[;:]", codes[:200])])
+        numbers = _numbers(codes)
         for number in numbers:
             if number == 0:
                 self.on, self.fore, self.back = {}, None, None
@@ -216,6 +216,18 @@ class Style:
         if back is not None:
             names.append(f"b{back}")
         return " ".join(names)
+
+
+def _numbers(codes: str) -> Iterator[int]:
+    """The numbers of an SGR sequence. With colons (ITU-T T.416) one stands for itself."""
+    for code in codes.split(";"):
+        first, *rest = [int(part or 0) for part in code.split(":")]
+        if first not in (38, 48):
+            yield 24 if first == 4 and rest == [0] else first
+            continue
+        if len(rest) > 4 and rest[0] == 2:
+            del rest[1]  # which space the colour is of
+        yield from (first, *rest)
 
 
 def _extended(numbers: Iterator[int]) -> int | None:

@@ -71,9 +71,11 @@ def _row(node: Node) -> list[Inside]:
     return [
         tag("div", name, class_=indent),
         " or ".join(sorted(node.types)) or "any",
-        tag("span", "required", class_="needed") if node.required and node.pointer else "–",
-        join([tag("span", rule, class_="rule") for rule in _rules(node)]) or "–",
-        " – ".join([*told, *([node.description] if node.description else [])]),
+        tag("span", "required", class_="needed")
+        if node.required and node.pointer
+        else parts.NOTHING,
+        join([tag("span", rule, class_="rule") for rule in _rules(node)]) or parts.NOTHING,
+        " – ".join(filter(None, [*told, node.description])) or parts.NOTHING,
     ]
 
 

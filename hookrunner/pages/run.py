@@ -125,7 +125,7 @@ def _stream(shown: RunPage, each: Shown, name: str, *, live: bool, last: bool) -
     mark = tag("span", "|" if out else "!", class_="mark", aria_hidden="true")
     raw = tag(
         "a",
-        f"{parts.size(whole)}, as it is" if whole else "as it is",
+        f"Raw, {parts.size(whole)}" if whole else "Raw",
         tag("span", f" ({name} of attempt {number})", class_="unseen"),
         href=links.output(shown.run.run_id, name, number),
         class_="ago",
@@ -140,7 +140,8 @@ def _stream(shown: RunPage, each: Shown, name: str, *, live: bool, last: bool) -
         role="log" if live else "group",
         aria_label=f"{words} of attempt {number}",
     )
-    return tag("div", heading, output, class_=f"stream {kind}", hidden=live and not data)
+    box = tag("div", output, class_=f"box {kind}")
+    return tag("div", heading, box, class_=f"stream {kind}", hidden=live and not data)
 
 
 def _output(data: bytes, whole: int, most: int, *, live: bool) -> Html:
@@ -150,10 +151,10 @@ def _output(data: bytes, whole: int, most: int, *, live: bool) -> Html:
         return ansi.Renderer().feed(data)
     if len(data) <= most:
         missing = whole - len(data)
-        more = _cut(f"… {parts.size(missing)} more, in the whole of it") if missing > 0 else None
+        more = _cut(f"… {parts.size(missing)} more in the raw output") if missing > 0 else None
         return join([ansi.html(data), more])
     half = most // 2
-    between = _cut(f"… {parts.size(len(data) - 2 * half)} between are in the whole of it")
+    between = _cut(f"… {parts.size(len(data) - 2 * half)} between are in the raw output")
     return join([ansi.html(data[:half]), Html("\n"), between, Html("\n"), ansi.html(data[-half:])])
 
 

@@ -20,6 +20,9 @@ MOST_NODES = 300
 MOST_HOPS = 16
 """References one after the other, before there is something."""
 
+MOST_READ = 5000
+"""Schemas that are looked into, however often they name each other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -80,6 +83,7 @@ def walk(node: Node) -> Iterator[Node]:
 class _Tree:
     root: Json
     made: int = field(default=0)
+    read: int = field(default=0)
 
     def node(self, place: str, name: str, schema: Json, *, required: bool, depth: int) -> Node:
         self.made += 1
@@ -114,9 +118,10 @@ class _Tree:
 
     def resolved(self, schema: Json, hops: int = MOST_HOPS) -> Mapping[str, Json]:
         """A schema with its references, and all of its `allOf`, put into it."""
+        self.read += 1
         if schema is False:
             return {"not": {}}
-        if not isinstance(schema, dict):
+        if not isinstance(schema, dict) or self.read > MOST_READ:
             return {}
         whole = dict(schema)
         target = self.referred(whole.get("$ref")) if hops else None

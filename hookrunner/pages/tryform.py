@@ -233,7 +233,7 @@ def control(node: Node) -> str:
 def form(frame: Frame, shown: HookPage) -> Html:
     """The form that sends a test payload to a hook."""
     root = _root(shown.schema)
-    writer = _Writer(shown.trial, root)
+    writer = _Writer(shown.trial, root, shown.params)
     if root is not None:
         fields: list[Inside] = [writer.write(child) for child in root.inside]
     raw = writer.raw(root)
@@ -282,6 +282,7 @@ class _Writer:
 
     trial: Trial
     root: Node | None
+    params: Sequence[str] = ()
     given: Mapping[str, str] = field(init=False)
     errors: dict[str, list[str]] = field(init=False)
     known: dict[str, str] = field(init=False)
@@ -290,6 +291,7 @@ class _Writer:
     def __post_init__(self) -> None:
         self.given = dict(self.trial.posted)
         self.known = {"json": "f-json"}
+        self.known |= {f"param.{name}": f"p-{at}" for at, name in enumerate(self.params)}
         nodes = self._asked(self.root) if self.root else ()
         self.known |= {node.pointer: f"f-{number}" for number, node in enumerate(nodes)}
         self.errors = {}
@@ -306,7 +308,7 @@ class _Writer:
 
     def _nearest(self, place: str) -> tuple[str, str]:
         """The field that a place in the payload belongs to, and where in it the place is."""
-        if place in self.known or place.startswith("param."):
+        if place in self.known:
             return place, ""
         if self.given.get("as") == "json" or self.root is None:
             return "json", f"{place}: " if place else ""
@@ -334,8 +336,6 @@ class _Writer:
         return tag("div", head, tag("ul", *lines), class_="wrong", role="alert", id="try-wrong")
 
     def _identity(self, place: str) -> str:
-        if place.startswith("param."):
-            return f"p-{re.sub(r'[^A-Za-z0-9_-]', '-', place)}"
         return self.known.get(place, "")
 
     def write(self, node: Node) -> Html:
@@ -345,7 +345,9 @@ class _Writer:
             legend = tag("legend", node.title, _needed(node.required))
             told = self._told(node.pointer, node.description)
             inside = [self.write(child) for child in node.inside]
-            return tag("fieldset", legend, told, *inside, id=self.known[node.pointer])
+            described = self._common(node.pointer, node.description)["aria_describedby"]
+            identity = self.known[node.pointer]
+            return tag("fieldset", legend, told, *inside, id=identity, aria_describedby=described)
         label = tag("label", node.title, _needed(node.required), for_=self.known[node.pointer])
         told = self._told(node.pointer, _hint(node, kind))
         if kind == "check":
