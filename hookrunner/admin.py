@@ -48,6 +48,7 @@ from hookrunner.seams import Journal
 OFF = "Set ADMIN_TOKEN, in the environment or in .env, to a long random text, and start again."
 TO_LOG_IN = "that was not the token"
 MOST_SHOWN = 128 * 1024
+LONGEST_SECRET = 4096
 """Bytes of each output on a run's page, and of all of them together; the rest is a download."""
 
 MOST_RUNS = 50
@@ -334,7 +335,7 @@ class Admin:
         self._need_token()
         self._need_own_site(environ)
         given = dict(self._posted(environ))
-        return self._log_in(environ, given.get("token", ""), session.onward(given.get("next", "")))
+        return self._log_in(environ, given.get("token", ""), _next(environ))
 
     def _log_in(self, environ: Environ, given: str, to: str) -> Answer:
         address = client_address(environ, self.trusted)
@@ -564,17 +565,21 @@ def _delivery(hook: Hook, path: str, value: object, address: str) -> Delivery:
 
 def _seen(glimpse: Glimpse, mask: Masker, *, final: bool) -> tuple[Shown, tuple[int, int]]:
     """What is shown of an attempt, and how much of each output has been, or is before it."""
-    attempt, whole = glimpse.attempt, (glimpse.stdout_size, glimpse.stderr_size)
+    attempt = glimpse.attempt
+    heads = (glimpse.stdout_head, glimpse.stderr_head)
+    whole = (attempt.stdout_bytes, attempt.stderr_bytes)
     texts, sizes, seen = [], [], []
-    for data, size in zip((attempt.stdout, attempt.stderr), whole, strict=True):
-        cut = len(data) < size
+    for data, head, size in zip((attempt.stdout, attempt.stderr), heads, whole, strict=True):
         # A secret of which only the second half is there would not be known.
-        rest = data[data.find(b"\n") + 1 :] if cut else data
+        rest = data[(data.find(b"\n") + 1) or min(LONGEST_SECRET, len(data)) :] if head else data
         text, used = ready(rest, mask, final=final)
-        texts.append(text)
-        sizes.append(size if cut else 0)
+        texts += [text, ready(head, mask, final=False)[0]]
+        sizes.append(size if head else 0)
         seen.append(size - len(rest) + used)
-    return Shown(replace(attempt, stdout=texts[0], stderr=texts[1]), *sizes), (seen[0], seen[1])
+    stdout, stdout_head, stderr, stderr_head = texts
+    ends = replace(attempt, stdout=stdout, stderr=stderr)
+    cut = Shown(ends, sizes[0], sizes[1], stdout_head, stderr_head)
+    return cut, (seen[0], seen[1])
 
 
 def _masked(text: str, mask: Masker) -> str:

@@ -558,11 +558,11 @@ class Overview:
 
 @dataclass(frozen=True, slots=True)
 class Glimpse:
-    """An attempt with no more than the end of its output, and how much there is of it."""
+    """An attempt with no more than the end of its output; and its beginning, if that is cut off."""
 
     attempt: Attempt
-    stdout_size: int
-    stderr_size: int
+    stdout_head: bytes = b""
+    stderr_head: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

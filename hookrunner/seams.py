@@ -162,7 +162,7 @@ class Journal(Protocol):
         """What goes on with these hooks, and what went on in the last 24 hours."""
 
     def glimpses(self, run_id: str, most: int) -> list[Glimpse]:
-        """All attempts of a run in their order, with the last `most` bytes of each output."""
+        """All attempts of a run in their order, with at most `most` bytes of each output."""
 
     def progress(
         self, run_id: str, attempt: int, sent: tuple[int, int], head: int, most: int

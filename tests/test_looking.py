@@ -277,13 +277,14 @@ def test_a_new_journal_says_nothing(tmp_path: Path) -> None:
     assert said == []
 
 
-def test_a_glimpse_has_the_end_of_an_output_and_its_size(journal: Journal) -> None:
+def test_a_glimpse_has_both_ends_of_an_output_and_its_size(journal: Journal) -> None:
     run_id = ended(journal, replace(DONE, stdout=b"0123456789", stderr=b"abc"))
 
     [glimpse] = journal.glimpses(run_id, 4)
 
-    assert (glimpse.attempt.stdout, glimpse.attempt.stderr) == (b"6789", b"abc")
-    assert (glimpse.stdout_size, glimpse.stderr_size) == (10, 3)
+    assert (glimpse.stdout_head, glimpse.attempt.stdout) == (b"01", b"89")
+    assert (glimpse.stderr_head, glimpse.attempt.stderr) == (b"", b"abc")
+    assert (glimpse.attempt.stdout_bytes, glimpse.attempt.stderr_bytes) == (10, 3)
     assert glimpse.attempt.outcome
     assert glimpse.attempt.outcome.exit_code == 0
 

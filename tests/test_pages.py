@@ -72,7 +72,8 @@ class Browser:
         return self.server.post(path, urlencode(fields), **given)
 
     def log_in(self, token: str = TOKEN, onward: str = "/-/", **headers: str) -> Response:
-        answer = self.post("/-/login", {"token": token, "next": onward}, **headers)
+        address = f"/-/login?{urlencode({'next': onward})}"
+        answer = self.post(address, {"token": token}, **headers)
         if answer.status == 303:
             self.cookie = answer.headers["Set-Cookie"].partition(";")[0]
         return answer

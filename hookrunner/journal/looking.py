@@ -178,13 +178,18 @@ WHERE seq < ? ORDER BY seq DESC LIMIT ?
 """
 GLIMPSES = """
 SELECT number, started_at, a.state, why, exit_code, signal, detail,
-       {stdout}, {stderr}, seconds, length(stdout), length(stderr)
+       {stdout}, {stderr}, seconds, length(stdout), length(stderr), {stdout_head}, {stderr_head}
 FROM attempt a JOIN run r ON r.seq = a.run WHERE r.id = :id ORDER BY number
 """.format(
     **{
-        name: f"CASE WHEN length({name}) > :most THEN substr({name}, -:most) ELSE {name} END"
+        name: f"CASE WHEN length({name}) > :most THEN substr({name}, -:most / 2) ELSE {name} END"
         for name in ("stdout", "stderr")
-    }
+    },
+    **{
+        f"{name}_head": f"CASE WHEN length({name}) > :most THEN substr({name}, 1, :most / 2) "
+        "ELSE x'' END"
+        for name in ("stdout", "stderr")
+    },
 )
 REPLACED_BY = "SELECT id FROM run WHERE replaces = ? AND replaces <> '' ORDER BY seq DESC LIMIT 1"
 PROGRESS = """
@@ -217,7 +222,7 @@ class Looker:
 
     def glimpses(self, run_id: str, most: int) -> list[Glimpse]:
         rows = self._do(lambda db: db.execute(GLIMPSES, {"id": run_id, "most": most}).fetchall())
-        return [Glimpse(as_attempt(row), *row[10:]) for row in rows]
+        return [Glimpse(as_attempt(row[:-2]), *row[-2:]) for row in rows]
 
     def progress(
         self, run_id: str, attempt: int, sent: tuple[int, int], head: int, most: int

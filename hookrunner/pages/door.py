@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hookrunner.pages import layout, parts
+from hookrunner.pages import layout, links, parts
 from hookrunner.pages.markup import Html, Inside, tag
 
 BRAND = tag("p", Html(layout.SIGN), "hookrunner", class_="brand")
@@ -25,13 +25,12 @@ def login(wrong: str = "", onward: str = "/-/") -> str:
     form = tag(
         "form",
         told,
-        parts.hidden("next", onward),
         tag("label", "Token", for_="token"),
         token,
         tag("p", "The value of ", tag("code", "ADMIN_TOKEN"), ".", class_="hint", id="hint"),
         parts.button("Log in", "main"),
         method="post",
-        action="/-/login",
+        action=links.login(onward),
     )
     return _alone("Log in", tag("h1", "Log in"), form)
 

@@ -29,3 +29,8 @@ def runs(chosen: Filter, before: int | None = None) -> str:
 def output(run_id: str, stream: str, attempt: int) -> str:
     """The address of what an attempt printed, as it is; `stream` is stdout or stderr."""
     return f"{run(run_id)}/{stream}?attempt={attempt}"
+
+
+def login(onward: str) -> str:
+    """The address of the login that leads to a page."""
+    return f"/-/login?{urlencode({'next': onward})}"

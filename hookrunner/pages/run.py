@@ -117,6 +117,7 @@ def _stream(shown: RunPage, each: Shown, name: str, *, live: bool, last: bool) -
     """What an attempt printed to stdout or to stderr."""
     out = name == "stdout"
     data = each.attempt.stdout if out else each.attempt.stderr
+    head = each.stdout_head if out else each.stderr_head
     whole = max(len(data), each.stdout_size if out else each.stderr_size)
     if not data and not live:
         return None
@@ -133,7 +134,7 @@ def _stream(shown: RunPage, each: Shown, name: str, *, live: bool, last: bool) -
     heading = tag("div", tag("h4", mark, words), raw, class_="heading")
     output = tag(
         "pre",
-        _output(data, whole, MOST if last else MOST_BEFORE, live=live),
+        _output(head, data, whole, MOST if last else MOST_BEFORE, live=live),
         id=f"live-{kind}" if live else None,
         class_=f"output {kind}",
         tabindex=0,
@@ -144,18 +145,18 @@ def _stream(shown: RunPage, each: Shown, name: str, *, live: bool, last: bool) -
     return tag("div", heading, box, class_=f"stream {kind}", hidden=live and not data)
 
 
-def _output(data: bytes, whole: int, most: int, *, live: bool) -> Html:
+def _output(head: bytes, data: bytes, whole: int, most: int, *, live: bool) -> Html:
     """An output's HTML: if it is long, its head and its tail."""
-    if live:
-        # What it ends in may be half of something, whose other half will come.
-        return ansi.Renderer().feed(data)
-    if len(data) <= most:
-        missing = whole - len(data)
-        more = _cut(f"… {parts.size(missing)} more in the raw output") if missing > 0 else None
-        return join([ansi.html(data), more])
-    half = most // 2
-    between = _cut(f"… {parts.size(len(data) - 2 * half)} between are in the raw output")
-    return join([ansi.html(data[:half]), Html("\n"), between, Html("\n"), ansi.html(data[-half:])])
+    if not head and not live and len(data) > most:
+        half = most // 2
+        head, data = data[:half], data[-half:]
+    # What a live one ends in may be half of something, whose other half will come.
+    tail = ansi.Renderer().feed(data) if live else ansi.html(data)
+    missing = whole - len(head) - len(data)
+    if not head or missing <= 0:
+        return tail
+    between = _cut(f"… {parts.size(missing)} between are in the raw output")
+    return join([ansi.html(head), Html("\n"), between, Html("\n"), tail])
 
 
 def _cut(words: str) -> Html:

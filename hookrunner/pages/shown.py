@@ -108,7 +108,11 @@ class Shown:
     attempt: Attempt
     stdout_size: int = 0
     stderr_size: int = 0
-    """Bytes in the journal, where `attempt` has but a part of them; 0 if it has them all."""
+    """Bytes in the journal, where `attempt` has but the end of them; 0 if it has them all."""
+
+    stdout_head: bytes = b""
+    stderr_head: bytes = b""
+    """The beginning, where `attempt` has but the end."""
 
 
 @dataclass(frozen=True, slots=True)
