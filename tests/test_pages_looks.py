@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hookrunner.model import Attempt, NewRun, Outcome, Refusal, Run, State, Why
@@ -118,6 +118,7 @@ def test_a_page_is_well_formed_and_shows_what_is_hostile_as_text(name: str) -> N
 
 @settings(max_examples=60, deadline=None)
 @given(st.text(st.characters(), max_size=30))
+@example("\ud800\udcff<")
 def test_no_text_whatever_spoils_a_page(text: str) -> None:
     for html in every_page(text).values():
         page = Page(html)
