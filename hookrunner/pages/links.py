@@ -9,12 +9,12 @@ from hookrunner.pages.shown import Filter
 
 def run(run_id: str) -> str:
     """The address of a run's page."""
-    return f"/-/runs/{quote(run_id, safe='')}"
+    return f"/-/runs/{quote(run_id, safe='', errors='replace')}"
 
 
 def hook(path: str) -> str:
     """The address of a hook's page."""
-    return f"/-/hook?{urlencode({'path': path})}"
+    return f"/-/hook?{urlencode({'path': path}, errors='replace')}"
 
 
 def runs(chosen: Filter, before: int | None = None) -> str:
@@ -22,7 +22,7 @@ def runs(chosen: Filter, before: int | None = None) -> str:
     given = {name: getattr(chosen, name) for name in ("hook", "state", "text", "since", "until")}
     if before is not None:
         given["before"] = str(before)
-    query = urlencode({name: value for name, value in given.items() if value})
+    query = urlencode({k: v for k, v in given.items() if v}, errors="replace")
     return f"/-/runs?{query}" if query else "/-/runs"
 
 
