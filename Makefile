@@ -1,13 +1,14 @@
 # Two commands, each from nothing but Python 3.11 or newer and make:
 #   make run    start the server with hooks.yaml on port 5000 (or $PORT)
 #   make test   lint, types and every test
-# and `make check`, which says what is wrong with hooks.yaml; `make bench`, which measures.
+# and `make check`, which says what is wrong with hooks.yaml; `make bench`, which measures; `make pictures`,
+# which takes those of docs/images.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run check test bench clean
+.PHONY: run check test bench pictures clean
 
 run: $(VENV)/.run
 	exec $(BIN)/python runner.py --port $${PORT:-5000}
@@ -28,6 +29,9 @@ bench: $(VENV)/.test
 	@missed=0; for each in startup accept auth peer pages; do \
 		echo "== $$each"; $(BIN)/python benchmarks/$$each.py || missed=1; \
 	done; exit $$missed
+
+pictures: $(VENV)/.test
+	$(BIN)/python -m tests.pictures
 
 clean:
 	rm -rf $(VENV)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Playwright, sync_playwright
 
 from tests.amazon import Amazon
 from tests.serving import REPOSITORY, Project
@@ -53,17 +53,22 @@ def node() -> Path:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """A real browser. Without one its tests are skipped, but where CI is set they fail."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = next(filter(None, map(shutil.which, names)), None)
-    if found is None:
-        assert not os.environ.get("CI"), NO_CHROMIUM
-        pytest.skip(NO_CHROMIUM)
-    # A sandbox of its own needs rights that a container's root does not have.
-    flags = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=found, args=flags)
+        browser = open_chromium(play)
+        if browser is None:
+            assert not os.environ.get("CI"), NO_CHROMIUM
+            pytest.skip(NO_CHROMIUM)
         yield browser
         browser.close()
+
+
+def open_chromium(play: Playwright) -> Browser | None:
+    """The machine's own Chromium, started; None if it has none."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    # A sandbox of its own needs rights that a container's root does not have.
+    flags = ["--no-sandbox"] if os.geteuid() == 0 else []
+    return play.chromium.launch(executable_path=found, args=flags) if found else None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -58,7 +58,9 @@ def _filter(shown: RunList) -> Html:
         wrong,
         _labelled("Hook", "hook", select("hook", "hook", hooks, chosen.hook)),
         _labelled("State", "state", select("state", "state", states, chosen.state)),
-        _labelled("Text", "text", _input("text", "search", chosen.text, "In payload or output")),
+        _labelled(
+            "Text", "text", _input("text", "search", chosen.text, "In id, event, path or payload")
+        ),
         _labelled("From (UTC)", "since", _input("since", "datetime-local", chosen.since)),
         _labelled("Until (UTC)", "until", _input("until", "datetime-local", chosen.until)),
         tag("div", parts.button("Filter", "main"), _reset(chosen), class_="go"),
