@@ -151,7 +151,8 @@ def _look(server: Server, project: Project) -> None:
                     page.get_by_text("Live: output appears").wait_for()
                     page.get_by_text("deploying").first.wait_for()
                 if name == "hook":
-                    page.get_by_role("heading", name="Try it").evaluate("it => it.scrollIntoView()")
+                    heading = page.get_by_role("heading", name="Try it")
+                    heading.evaluate("heading => heading.scrollIntoView()")
                 page.screenshot(path=FOLDER / f"{name}-{size}-{scheme}.png")
         browser.close()
 
