@@ -190,9 +190,11 @@ def test_a_long_output_is_shown_by_its_head_and_its_tail() -> None:
 
 
 def test_an_output_that_was_cut_before_says_so() -> None:
-    page = shown_run(attempts=[Shown(Attempt(1, NOW, FAILED, b"head", b""), 5 * 2**20)])
+    cut = Shown(Attempt(1, NOW, FAILED, b"tail", b""), 5 * 2**20, stdout_head=b"head")
+    page = shown_run(attempts=[cut])
 
-    assert page.one("pre", class_="output out").text == "head… 5.0 MB more in the raw output"
+    told = "head\n… 5.0 MB between are in the raw output\ntail"
+    assert page.one("pre", class_="output out").text == told
     assert page.one("a", class_="ago").text == "Raw, 5.0 MB (stdout of attempt 1)"
 
 

@@ -33,4 +33,4 @@ def output(run_id: str, stream: str, attempt: int) -> str:
 
 def login(onward: str) -> str:
     """The address of the login that leads to a page."""
-    return f"/-/login?{urlencode({'next': onward})}"
+    return f"/-/login?{urlencode({'next': onward}, errors='replace')}"
