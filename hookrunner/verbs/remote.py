@@ -43,6 +43,10 @@ class Unreachable(Trouble):
     """No answer just now; there may be one later."""
 
 
+class Missing(Unreachable):
+    """Nobody listens there."""
+
+
 class Gone(Trouble):
     """There is no such run, or not any more."""
 
@@ -149,7 +153,9 @@ class Server:
             finally:
                 answer.release_conn()
         except urllib3.exceptions.HTTPError as error:
-            raise Unreachable(f"{self.url} cannot be reached: {_why(error)}") from None
+            why, refused = _why(error)
+            kind = Missing if refused else Unreachable
+            raise kind(f"{self.url} cannot be reached: {why}") from None
 
     def _listed(self, asked: str) -> list[dict[str, Json]]:
         return [*self._ask("GET", f"/-/runs?{asked}", shape.LISTED)["runs"]]
@@ -237,16 +243,20 @@ def _read(answer: urllib3.BaseHTTPResponse, largest: int, give_up: float) -> Ans
     return Answered(answer.status, answer.headers, bytes(body[:largest]), cut)
 
 
-def _why(error: urllib3.exceptions.HTTPError) -> str:
-    """Why there is no answer, in words of our own: theirs may quote the address."""
+def _why(error: urllib3.exceptions.HTTPError) -> tuple[str, bool]:
+    """Why there is no answer, in words of our own: theirs may quote the address.
+
+    And whether that is because nobody listens.
+    """
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and (told := cause.strerror):
-            return str(told)
+            return str(told), isinstance(cause, ConnectionRefusedError)
         inner = next((arg for arg in cause.args if isinstance(arg, BaseException)), None)
         cause = cause.__cause__ or inner
     if isinstance(error, urllib3.exceptions.TimeoutError):
-        return "it does not answer in time"
+        return "it does not answer in time", False
     if isinstance(error, urllib3.exceptions.LocationParseError):
-        return "its name cannot be one"
-    return "it hung up" if isinstance(error, urllib3.exceptions.ProtocolError) else "no connection"
+        return "its name cannot be one", False
+    hung_up = isinstance(error, urllib3.exceptions.ProtocolError)
+    return "it hung up" if hung_up else "no connection", False
