@@ -16,6 +16,8 @@ from typing import NoReturn
 
 from hookrunner import VERSION
 from hookrunner.model import BadConfig, JournalUnavailable, Trouble
+from hookrunner.sections import hint
+from hookrunner.verbs.context import brief
 from hookrunner.verbs.terminal import complain
 
 SERVE = "serve"
@@ -99,8 +101,8 @@ def _refuse(argv: Sequence[str], place: int) -> NoReturn:
     if place and "=" not in argv[place - 1]:
         # Of `--prot 8080` one must not say that 8080 is no verb.
         parser.error(f"unrecognized arguments: {' '.join(argv[place - 1 : place + 1])}")
-    known = ", ".join(map(repr, VERBS))
-    parser.error(f"argument VERB: invalid choice: {argv[place]!r} (choose from {known})")
+    meant = hint(argv[place], VERBS) or f"; there are {', '.join(VERBS)}"
+    parser.error(f"there is no verb {brief(argv[place])}{meant}")
 
 
 def _arguments(verb: str, module: ModuleType, rest: list[str]) -> argparse.Namespace:

@@ -248,9 +248,9 @@ def test_a_number_of_five_thousand_digits_is_no_bug_of_ours(project: Project) ->
     [
         (
             ["chekc"],
-            "argument VERB: invalid choice: 'chekc' "
-            f"(choose from {', '.join(map(repr, cli.VERBS))})",
+            "there is no verb 'chekc'; did you mean 'check'?",
         ),
+        (["qqq"], f"there is no verb 'qqq'; there are {', '.join(cli.VERBS)}"),
         (["check", "more"], "unrecognized arguments: more"),
         (["check", "--verbose"], "unrecognized arguments: --verbose"),
         (["-x"], "unrecognized arguments: -x"),

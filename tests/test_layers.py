@@ -65,7 +65,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("web",),
     ("serving",),
     ("app",),
-    ("verbs", "verbs.terminal", "verbs.context"),
+    ("verbs", "verbs.terminal", "verbs.context", "verbs.shape"),
     ("verbs.remote",),
     ("verbs.source",),
     ("verbs.runs", "verbs.logs"),

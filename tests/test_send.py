@@ -5,7 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import signal
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -13,7 +19,8 @@ import pytest
 
 from hookrunner.auth.senders import SENDERS
 from tests.posts import SIGNERS
-from tests.serving import Project, Server
+from tests.serving import REPOSITORY, SECONDS, Project, Server, alive, environment, wait_until
+from tests.strangers import reply, stranger
 
 TEXT = SIGNERS["slack"].secret
 PRIVATE = ("discord", "sendgrid", "aws-sns")
@@ -227,6 +234,95 @@ def test_what_is_refused_is_shown_and_fails(served: tuple[Project, Server]) -> N
     assert json.loads(problem)["detail"] == "the payload does not fit"
 
 
+def test_with_no_server_it_is_said_how_to_start_one(tmp_path: Path) -> None:
+    project = Project(tmp_path).hooks("/a: {script: a.sh, auth: none}\n").script("a.sh", "")
+    for more in ([], ["--repeat", "3"]):
+        done = project.command("send", "/a", "--data", "{}", *more, PORT="1")
+        assert (done.returncode, done.stdout, done.stderr) == (
+            1, "", "no server runs here; start it: make run (or name one: --url https://…)\n"
+        )  # fmt: skip
+
+
+def test_a_hook_that_only_this_machine_knows_is_told_for_its_server_alone(
+    served: tuple[Project, Server], tmp_path: Path
+) -> None:
+    _, server = served
+    here = Project(tmp_path).hooks("/new: {script: a.sh, auth: none}\n").script("a.sh", "")
+    near = here.command("send", "/new", "--data", "{}", PORT=str(server.port))
+    url = f"http://127.0.0.1:{server.port}"
+    there = here.command("send", "/new", "--data", "{}", "--url", url)
+    assert near.stdout.startswith("404 Not Found in ")
+    assert near.stderr == (
+        "the server that runs does not know /new yet: start it anew, or run it with --reload\n"
+    )
+    assert there.stdout.startswith("404 Not Found in ")
+    assert (near.returncode, there.returncode, there.stderr) == (1, 1, "")
+
+
+def test_p99_is_no_longer_than_the_longest(served: tuple[Project, Server]) -> None:
+    project, _ = served
+    for many in ("1", "2", "7"):
+        done = ask(project, "send", "/hmac", "--data", "{}", "--repeat", many)
+        took = [float(each) for each in re.findall(r"(?:p\d\d|max) ([\d.]+)", done.stdout)]
+        assert took == sorted(took)
+        assert len(took) == 4
+
+
+def test_less_than_one_a_second_may_be_sent(served: tuple[Project, Server]) -> None:
+    project, _ = served
+    began = time.monotonic()
+    done = ask(project, "send", "/hmac", "--data", "{}", "--repeat", "2", "--rate", "0.5")
+    assert time.monotonic() - began > 2
+    assert re.match(r"2 sent in 2\.\d\d s, 1 a second\n", done.stdout)
+    assert done.returncode == 0
+
+
+def test_many_of_which_some_are_refused_fail(served: tuple[Project, Server]) -> None:
+    project, _ = served
+    done = ask(project, "send", "/ref", "--data", '{"ref": 7}', "--repeat", "5")
+    assert done.stdout.splitlines()[1:3] == ["answers   5 × 422", "runs      0"]
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_control_c_ends_many_at_once_and_sums_up_what_was_sent(
+    served: tuple[Project, Server],
+) -> None:
+    project, _ = served
+    answered = threading.Event()
+    over = threading.Event()
+    asked = count()
+
+    def answer(request: bytes) -> Iterator[bytes]:
+        if next(asked) >= 3:
+            answered.set()
+            over.wait(SECONDS)  # for ever, to who has asked
+        yield reply(b"{}")
+
+    with stranger(answer) as there:
+        process = subprocess.Popen(
+            [sys.executable, str(REPOSITORY / "runner.py"), "send", "/bearer", "--data", "{}",
+             "--repeat", "100000", "--url", there.url],
+            cwd=project.folder, env=environment(environ()), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert answered.wait(SECONDS)
+        wait_until(lambda: len(there.got) >= 16 + 3, "all that is sent at the same time")
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        told, complaints = process.communicate(timeout=SECONDS)
+        assert time.monotonic() - began < 3
+        over.set()
+    assert process.returncode == 130
+    assert re.fullmatch(
+        r"3 sent in [\d.]+ s, \d+ a second\n"
+        r"answers   3 × 200\n"
+        r"runs      0\n"
+        r"ms        p50 [\d.]+, p90 [\d.]+, p99 [\d.]+, max [\d.]+\n",
+        told,
+    )
+    assert complaints == ""
+
+
 def test_many_are_summed_up(served: tuple[Project, Server]) -> None:
     project, _ = served
     done = ask(project, "send", "/hmac", "--data", "{}", "--repeat", "30", "--rate", "300")
@@ -243,8 +339,12 @@ def test_many_are_summed_up(served: tuple[Project, Server]) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["/nothing"], "no hook is at '/nothing'; there are /github, "),
-        (["nothing"], "no hook is at 'nothing'; there are /github, "),
+        (["/nought-else"], "no hook is at '/nought-else'; there are /github, "),
+        (["/gihtub"], "no hook is at '/gihtub'; did you mean '/github'?\n"),
+        (["github"], "no hook is at 'github'; did you mean '/github'?\n"),
+        (["/ref", "--data", "{}", "--rate", "1"], "--rate goes with --repeat\n"),
+        (["/ref", "--data", "{}", "--repeat", "1", "--rate", "0"],
+         "--rate must be a number above 0, to 100000, not '0'\n"),
         (["/ref", "--data", "{"], "--data: the body is not JSON: "),
         (["/ref", "--file", "gone.json"], "gone.json cannot be read: No such file or directory"),
         (["/ref", "--data", "{}", "--form", "a=1"], "give one of --data, --file and --form"),
@@ -321,6 +421,23 @@ def test_another_script_is_tried_on_it(tried: tuple[Project, str]) -> None:
     assert done.returncode == 1
 
 
+def test_a_script_may_be_named_as_a_shell_completes_it(tried: tuple[Project, str]) -> None:
+    project, run = tried
+    for name in ("env.sh", "scripts/env.sh", "./scripts/env.sh"):
+        assert ask(project, "try", run, name).stdout == 'to live on attempt 1\n{"a": "é"}'
+
+
+def test_a_script_that_takes_too_long_ends_with_all_that_it_has_started(tmp_path: Path) -> None:
+    project = Project(tmp_path).hooks("/a: {script: a.sh, auth: none, timeout: 1s}\n")
+    project.script("a.sh", "sleep 300 & echo $! > child; echo $$ > own; wait\n")
+    (project.folder / "p.json").write_text("{}")
+    done = project.command("try", "--file", "p.json", "a.sh")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"timed out after 1s in 1[\d.]*s\n", done.stderr)
+    pids = [int(project.lines(name)[0]) for name in ("own", "child")]
+    wait_until(lambda: not any(map(alive, pids)), "the end of both")
+
+
 def test_a_script_is_tried_on_a_file_with_no_server_and_no_hook(tmp_path: Path) -> None:
     project = Project(tmp_path).hooks(
         "/a: {script: a.sh, auth: {bearer: $T}, schema: {required: [name]}}\n"
@@ -346,7 +463,17 @@ def test_a_script_is_tried_on_a_file_with_no_server_and_no_hook(tmp_path: Path) 
         (["--file", "gone.json", "cat.sh"], "gone.json cannot be read: No such file or directory"),
         (["--file", "p.json", "cta.sh"], "there is no scripts/cta.sh; did you mean 'cat.sh'?"),
         (["--file", "p.json", "../x"], "'../x' is outside scripts/; move it there"),
+        (
+            ["--file", "bad.json", "cat.sh"],
+            "bad.json: the body is not JSON: Expecting value at line 1 column 7\n",
+        ),
         (["0"], "no run begins or ends with '0'; "),
+        (
+            ["cat.sh"],
+            "'cat.sh' is a script; say on which payload: try ID cat.sh, or "
+            "try --file payload.json cat.sh\n",
+        ),
+        (["./scripts/cat.sh"], "'./scripts/cat.sh' is a script; say on which payload: "),
     ],
 )
 def test_what_cannot_be_tried_is_told(
@@ -354,6 +481,7 @@ def test_what_cannot_be_tried_is_told(
 ) -> None:
     project, _ = served
     (project.folder / "p.json").write_text("{}")
+    (project.folder / "bad.json").write_text('{"a": oh}')
     done = ask(project, "try", *words)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(told)

@@ -14,13 +14,13 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from hookrunner import files, telling
+from hookrunner import files, jsontext, telling
 from hookrunner.config import Config
 from hookrunner.intake import check, parse
 from hookrunner.model import Claim, Delivery, Hook, Json, NewRun, Refused, Trouble
 from hookrunner.seams import Start
 from hookrunner.verbs import terminal
-from hookrunner.verbs.context import context
+from hookrunner.verbs.context import brief, context
 from hookrunner.verbs.source import add_url, find, source
 from hookrunner.worker import prepare
 
@@ -44,6 +44,11 @@ def run(arguments: argparse.Namespace, given: Mapping[str, str]) -> int:
     if arguments.file is None:
         if not 1 <= len(words) <= 2:
             raise Trouble("name a run, and a script if it is not its hook's: try ID [SCRIPT]")
+        if _is_script(words[0], config):
+            raise Trouble(
+                f"{brief(words[0])} is a script; say on which payload: try ID {words[0]}, or "
+                f"try --file payload.json {words[0]}"
+            )
         runs = source(arguments, project)
         new = _stored(runs.whole(find(runs, words[0])))
         hook = config.hooks.get(new.hook)
@@ -65,12 +70,23 @@ def run(arguments: argparse.Namespace, given: Mapping[str, str]) -> int:
 
 def _script(config: Config, name: str) -> Path:
     try:
-        path = files.Folder(config.root / "scripts").find(name.removeprefix("scripts/"))
+        path = files.Folder(config.root / "scripts").find(_inside(name))
     except files.NoFile as error:
         raise Trouble(str(error)) from None
     if told := list(files.faults(path, f"scripts/{path.name}")):
         raise Trouble("\n".join(told))
     return path
+
+
+def _inside(name: str) -> str:
+    """The name of a script as hooks.yaml has it, of one as a shell completes it."""
+    return name.removeprefix("./").removeprefix("scripts/")
+
+
+def _is_script(word: str, config: Config) -> bool:
+    """True if the word names a script; no id has a dot, nor a slash."""
+    named = "." in word or "/" in word
+    return named and (config.root / "scripts" / _inside(word)).is_file()
 
 
 def _hook_of(config: Config, script: Path | None) -> Hook:
@@ -104,6 +120,10 @@ def _of_file(path: Path, hook: Hook) -> NewRun:
         body = path.read_bytes()
     except OSError as error:
         raise Trouble(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        jsontext.read(body)
+    except Refused as refused:
+        raise Trouble(f"{path}: {refused.told}") from None
     return NewRun(
         hook=hook.path,
         method="POST",

@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, quote, urlencode, urlsplit
 import urllib3
 
 from hookrunner.model import Json, Query, Trouble
+from hookrunner.verbs import shape
 from hookrunner.verbs.context import brief
 
 AT_ONCE = 16
@@ -40,6 +41,10 @@ NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 class Unreachable(Trouble):
     """No answer just now; there may be one later."""
+
+
+class Missing(Unreachable):
+    """Nobody listens there."""
 
 
 class Gone(Trouble):
@@ -98,24 +103,26 @@ class Server:
         return [run["run"] for run in self._listed(f"id={quote(part, safe='')}")]
 
     def whole(self, run_id: str) -> dict[str, Json]:
-        return self._ask("GET", f"/-/runs/{run_id}", "request", "attempts")
+        return self._ask("GET", f"/-/runs/{run_id}", shape.WHOLE)
 
     def printed(self, run_id: str, number: int, stdout: int, stderr: int) -> dict[str, Json]:
         asked = f"attempt={number}&stdout={stdout}&stderr={stderr}"
-        return self._ask("GET", f"/-/runs/{run_id}?{asked}", "state", "printed")
+        return self._ask("GET", f"/-/runs/{run_id}?{asked}", shape.PRINTED)
 
     def replay(self, run_id: str) -> str:
-        return str(self._ask("POST", f"/-/runs/{run_id}/replay", "run")["run"])
+        return str(self._ask("POST", f"/-/runs/{run_id}/replay", shape.RUN)["run"])
 
     def cancel(self, run_id: str) -> None:
-        self._ask("POST", f"/-/runs/{run_id}/cancel", "run")
+        self._ask("POST", f"/-/runs/{run_id}/cancel", shape.RUN)
 
     def prune(self, older: float | None) -> int:
         given = "" if older is None else f"?older={older:.3f}"
         pruned, more = 0, True
         while more:
-            said = self._ask("POST", f"/-/prune{given}", "pruned", "more")
-            pruned, more = pruned + int(said["pruned"]), bool(said["more"])
+            said = self._ask("POST", f"/-/prune{given}", shape.PRUNED)
+            if said["more"] and not said["pruned"]:
+                raise self._strange(200)  # it would never end
+            pruned, more = pruned + said["pruned"], said["more"]
         return pruned
 
     def request(
@@ -146,16 +153,15 @@ class Server:
             finally:
                 answer.release_conn()
         except urllib3.exceptions.HTTPError as error:
-            raise Unreachable(f"{self.url} cannot be reached: {_why(error)}") from None
+            why, refused = _why(error)
+            kind = Missing if refused else Unreachable
+            raise kind(f"{self.url} cannot be reached: {why}") from None
 
     def _listed(self, asked: str) -> list[dict[str, Json]]:
-        said = self._ask("GET", f"/-/runs?{asked}", "runs")["runs"]
-        if not isinstance(said, list) or not all(_is_row(each) for each in said):
-            raise self._strange(200)
-        return said
+        return [*self._ask("GET", f"/-/runs?{asked}", shape.LISTED)["runs"]]
 
-    def _ask(self, method: str, path: str, *known: str) -> dict[str, Json]:
-        """What it says, which has these. Raises Trouble."""
+    def _ask(self, method: str, path: str, known: shape.Shape) -> dict[str, Json]:
+        """What it says, which has this shape. Raises Trouble."""
         if not self._token:
             raise Trouble(
                 f"{self.url} is asked as its administrator, and ADMIN_TOKEN is not set; set it to "
@@ -177,9 +183,9 @@ class Server:
             kind = {404: Gone, 502: Unreachable, 503: Unreachable, 504: Unreachable}
             told = f"{self.url} answered {answer.status}: {said['detail']}"
             raise kind.get(answer.status, Trouble)(told)
-        if not isinstance(said, dict) or answer.status >= 400 or not set(known) <= set(said):
+        if answer.status >= 400 or not shape.fits(said, known):
             raise self._strange(answer.status)
-        return said
+        return dict(said)
 
     def _strange(self, status: int) -> Trouble:
         kind = Unreachable if status in (502, 503, 504) else Trouble
@@ -237,20 +243,20 @@ def _read(answer: urllib3.BaseHTTPResponse, largest: int, give_up: float) -> Ans
     return Answered(answer.status, answer.headers, bytes(body[:largest]), cut)
 
 
-def _why(error: urllib3.exceptions.HTTPError) -> str:
-    """Why there is no answer, in words of our own: theirs may quote the address."""
+def _why(error: urllib3.exceptions.HTTPError) -> tuple[str, bool]:
+    """Why there is no answer, in words of our own: theirs may quote the address.
+
+    And whether that is because nobody listens.
+    """
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and (told := cause.strerror):
-            return str(told)
+            return str(told), isinstance(cause, ConnectionRefusedError)
         inner = next((arg for arg in cause.args if isinstance(arg, BaseException)), None)
         cause = cause.__cause__ or inner
     if isinstance(error, urllib3.exceptions.TimeoutError):
-        return "it does not answer in time"
+        return "it does not answer in time", False
     if isinstance(error, urllib3.exceptions.LocationParseError):
-        return "its name cannot be one"
-    return "it hung up" if isinstance(error, urllib3.exceptions.ProtocolError) else "no connection"
-
-
-def _is_row(said: Json) -> bool:
-    return isinstance(said, dict) and {"run", "hook", "state", "seq", "outcome"} <= set(said)
+        return "its name cannot be one", False
+    hung_up = isinstance(error, urllib3.exceptions.ProtocolError)
+    return "it hung up" if hung_up else "no connection", False

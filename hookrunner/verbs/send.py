@@ -23,10 +23,20 @@ from hookrunner.auth.outgoing import CannotSign, prove
 from hookrunner.config import Config, switched_off
 from hookrunner.journal.reading import open_reader
 from hookrunner.model import Delivery, Hook, Query, Refused, State, Trouble
+from hookrunner.sections import hint
 from hookrunner.verbs import terminal
 from hookrunner.verbs.context import Context, brief, context, number
 from hookrunner.verbs.logs import Shown, lines_of
-from hookrunner.verbs.remote import AT_ONCE, FIELD, NAME, UNSENDABLE, Server, elsewhere, wire
+from hookrunner.verbs.remote import (
+    AT_ONCE,
+    FIELD,
+    NAME,
+    UNSENDABLE,
+    Missing,
+    Server,
+    elsewhere,
+    wire,
+)
 from hookrunner.verbs.source import Local, Source, near
 
 EXAMPLES = """
@@ -47,6 +57,8 @@ LARGEST = 16 * 1024 * 1024
 
 INTERRUPTED = 130
 """The exit status of who was ended by Ctrl-C, as shells have it."""
+
+NO_SERVER = "no server runs here; start it: make run (or name one: --url https://…)"
 
 RUN_ID = re.compile(r"[a-z2-7]{20}")
 
@@ -86,11 +98,16 @@ def run(arguments: argparse.Namespace, given: Mapping[str, str]) -> int:
     delivery = _delivery(arguments, hook, project)
     if arguments.rate and not arguments.repeat:
         raise Trouble("--rate goes with --repeat")
-    if arguments.repeat:
-        return _many(arguments, hook, delivery, server)
-    sent = _send(server, hook, delivery)
+    try:
+        if arguments.repeat:
+            return _many(arguments, hook, delivery, server)
+        sent = _send(server, hook, delivery)
+    except Missing:
+        if arguments.url:
+            raise
+        raise Trouble(NO_SERVER) from None
     _show(sent)
-    terminal.complain(_hints(sent, hook, signed=bool(hook.auth)))
+    terminal.complain(_hints(sent, hook, here=not arguments.url))
     if not sent.run_id:
         return int(sent.status >= 300)
     return _watch(sent, server, project, here=not arguments.url)
@@ -99,8 +116,10 @@ def run(arguments: argparse.Namespace, given: Mapping[str, str]) -> int:
 def _hook(path: str, config: Config, project: Context) -> Hook:
     found = route.find(path, config.hooks) if path.startswith("/") else None
     if found is None:
-        known = ", ".join(config.hooks)
-        raise Trouble(f"no hook is at {brief(path)}; there are {known}")
+        meant = hint(f"/{path.lstrip('/')}", config.hooks)
+        raise Trouble(
+            f"no hook is at {brief(path)}{meant or '; there are ' + ', '.join(config.hooks)}"
+        )
     hook = found[0]
     if hook.missing:
         told = [
@@ -251,16 +270,16 @@ def _show(sent: Sent) -> None:
     terminal.show(terminal.line(each) for each in lines_of(text))
 
 
-def _hints(sent: Sent, hook: Hook, *, signed: bool) -> Iterator[str]:
+def _hints(sent: Sent, hook: Hook, *, here: bool) -> Iterator[str]:
     """What may be behind an answer."""
     if sent.cut:
         yield f"the answer goes on; these are its first {len(sent.body)} bytes"
-    if sent.status == 404:
+    if sent.status == 404 and here:
         yield (
             f"the server that runs does not know {hook.path} yet: start it anew, "
             "or run it with --reload"
         )
-    if sent.status == 401 and signed:
+    if sent.status == 401 and hook.auth:
         yield (
             "it was signed with the secret that is set here; the server has another if it was "
             "set, or .env changed, since it was started"
