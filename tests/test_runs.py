@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from hookrunner.web import PLACES, QUERIES
 from tests.serving import SECONDS, Project, Response, Server, wait_until
 
 ADMIN = {"Authorization": "Bearer the administrator's"}
@@ -830,3 +831,49 @@ def test_a_list_needs_the_administrator_s_token_to_be_set(project: Project) -> N
     with project.serve() as server:
         answer = server.request("GET", "/-/runs", headers=ADMIN)
         assert (answer.status, answer.json["detail"]) == (403, "this needs ADMIN_TOKEN to be set")
+
+
+@pytest.mark.parametrize(
+    ("method", "page", "told"),
+    [
+        ("GET", "/-/runs?x=1", f"'x' is none of {', '.join(QUERIES)}"),
+        ("GET", "/-/runs/{run}?x=1", f"'x' is none of {', '.join(PLACES)}"),
+        ("POST", "/-/runs/{run}/replay?x=1", "'x' cannot be asked for here"),
+        ("POST", "/-/runs/{run}/cancel?x=1", "'x' cannot be asked for here"),
+        ("POST", "/-/prune?older=1&x=1", "'x' is none of older"),
+        ("POST", "/-/prune?oldr=1", "'oldr' is none of older"),
+        ("POST", "/-/prune?older=soon", "older cannot be 'soon'; it is in seconds"),
+        ("GET", "/-/runs/{run}?attempt=0", "attempt cannot be '0'; it is the number of an attempt"),
+        ("GET", "/-/runs/{run}?stdout=-1", "stdout cannot be '-1'; it is the place of a byte"),
+    ],
+)
+def test_what_no_page_is_asked_with_is_refused_with_what_may_be(
+    listed: tuple[Server, str, str], method: str, page: str, told: str
+) -> None:
+    server, _, run = listed
+    answer = server.request(method, page.format(run=run), headers=ADMIN)
+    assert (answer.status, answer.json["detail"]) == (400, told)
+    assert server.state(run)["state"] == "succeeded"
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}])
+@pytest.mark.parametrize("query", ["", "?older=0.001", "?x=1"])
+def test_who_has_no_token_prunes_nothing(
+    listed: tuple[Server, str, str], headers: dict[str, str], query: str
+) -> None:
+    server, _, run = listed
+    answer = server.request("POST", f"/-/prune{query}", headers=headers)
+    assert (answer.status, answer.json["detail"]) == (401, "not authorised")
+    assert server.state(run)["state"] == "succeeded"
+
+
+def test_where_no_token_is_set_nobody_prunes(project: Project) -> None:
+    project.hooks("/a: {script: a.sh, auth: none}\n").script("a.sh", "true\n")
+    with project.serve() as server:
+        run = server.post_json("/a", 1).headers["Hook-Run"]
+        for headers in ({}, ADMIN):
+            answer = server.request("POST", "/-/prune?older=0.001", headers=headers)
+            assert (answer.status, answer.json["detail"]) == (
+                403, "this needs ADMIN_TOKEN to be set"
+            )  # fmt: skip
+        assert server.state(run)["state"] == "succeeded"

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
 
-from tests.serving import Project, Server, wait_until
+from tests.serving import REPOSITORY, Project, Server, environment, wait_until
+from tests.strangers import Answer, reply, stranger
 
 TOKEN = "the administrator's"
 
@@ -122,11 +129,6 @@ def test_what_scripts_printed_is_shown_run_by_run(desk: Desk, where: list[str]) 
 
 
 def test_a_run_is_followed_to_its_end(desk: Desk, where: list[str]) -> None:
-    import subprocess
-    import sys
-
-    from tests.serving import REPOSITORY, environment
-
     run = desk.server.post_json("/held", {}).headers["Hook-Run"]
     # What it prints is in the journal a second after it has begun.
     wait_until(lambda: "begun" in desk.told("logs", run, *where), "its first line")
@@ -308,3 +310,142 @@ def test_a_one_off_dyno_says_that_its_disk_is_another(desk: Desk) -> None:
         "on your own machine: ADMIN_TOKEN=$(heroku config:get ADMIN_TOKEN) "
         "python runner.py runs --url https://YOUR-APP.herokuapp.com\n"
     )
+
+
+def test_all_that_failed_is_done_again_oldest_first_and_on_after_an_error(
+    desk: Desk, where: list[str]
+) -> None:
+    desk.project.hooks(HOOKS + "/narrow: {script: bad.sh, auth: none}\n")
+    desk.server.process.send_signal(signal.SIGHUP)
+    desk.server.wait_for_line("hooks.yaml was reloaded")
+    narrow = desk.server.post_json("/narrow", 1).headers["Hook-Run"]
+    last = desk.server.post_json("/bad", 2).headers["Hook-Run"]
+    desk.project.hooks(HOOKS)  # /narrow is gone, so that its run cannot be done again
+    desk.server.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: desk.server.get("/narrow").status == 404, "the end of /narrow")
+    done = desk.ask("replay", "--failed", *where)
+    assert done.returncode == 1
+    assert re.fullmatch(
+        rf"{desk.bad} again as [a-z2-7]{{20}}\n{last} again as [a-z2-7]{{20}}\n", done.stdout
+    )
+    assert done.stderr.startswith(f"{narrow} is not done again: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def pruning(*portions: tuple[int, bool]) -> Answer:
+    """A server that forgets so many runs at a time."""
+    said = iter(portions)
+
+    def answer(request: bytes) -> Iterator[bytes]:
+        pruned, more = next(said)
+        yield reply(json.dumps({"pruned": pruned, "more": more}).encode())
+
+    return answer
+
+
+def test_what_is_forgotten_in_portions_is_asked_for_to_the_end(project: Project) -> None:
+    with stranger(pruning((1000, True), (1000, True), (1, False))) as there:
+        done = project.command("prune", "--older", "1d", "--url", there.url, ADMIN_TOKEN=TOKEN)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "2001 runs forgotten\n", "")
+    assert [got.split(b" ")[1] for got in there.got] == [b"/-/prune?older=86400.000"] * 3
+
+
+def test_who_has_more_than_can_be_done_again_at_once_is_told(project: Project) -> None:
+    row = {
+        "hook": "/a", "state": "failed", "attempt": 1, "event": "", "delivery": "",
+        "recorded_at": None, "ended_at": None, "due": None, "replaces": "", "outcome": None,
+    }  # fmt: skip
+    ids = {seq: f"{seq:020d}".translate(str.maketrans("0189", "abcd")) for seq in range(1, 503)}
+
+    def answer(request: bytes) -> Iterator[bytes]:
+        found = re.search(rb"before=(\d+)", request)
+        before = int(found[1]) if found else 503
+        page = sorted((seq for seq in ids if seq < before), reverse=True)[:500]
+        yield reply(json.dumps({"runs": [{**row, "run": ids[s], "seq": s} for s in page]}).encode())
+
+    with stranger(answer) as there:
+        done = project.command(
+            "replay", "--failed", "--dry-run", "--url", there.url, ADMIN_TOKEN=TOKEN
+        )
+    assert done.stdout.splitlines() == [f"{ids[s]} would be done again" for s in range(1, 501)]
+    assert (done.returncode, done.stderr) == (0, "500 of 502, the oldest; say it again for more\n")
+
+
+def test_the_owner_s_token_is_masked_and_no_script_is_given_it(desk: Desk) -> None:
+    token = (desk.project.folder / "var" / "token").read_text().strip()
+    desk.project.script("good.sh", f"env; echo it is {token}\n")
+    run = desk.server.post_json("/good", 1).headers["Hook-Run"]
+    assert f"{run} /good | it is ****\n" in desk.told("logs", run)
+    assert f"{run} /good | it is ****\n" in desk.told(
+        "logs", run, "--url", f"http://127.0.0.1:{desk.server.port}"
+    )
+    [(printed,)] = desk.project.journal("SELECT stdout FROM attempt JOIN run ON run = seq "
+                                        "WHERE id = ?", run)  # fmt: skip
+    assert printed.decode().count(token) == 1  # what it was told, and nothing of its own
+    desk.server.wait_for_line("it is ****")
+    assert token not in "\n".join(desk.server.lines)
+
+
+def test_secrets_across_the_ends_of_pieces_are_masked_and_memory_is_bounded(
+    tmp_path: Path,
+) -> None:
+    secret = "s3cret-" + "x" * 50
+    project = Project(tmp_path / "project")
+    project.hooks("/a: {script: a.py, auth: {bearer: $WORD}, max_output: 20MB, timeout: 60s}\n")
+    project.script("a.py", f"import sys\nsys.stdout.write('{secret}abc' * 330_000)\n")
+    with project.serve(WORD=secret, ADMIN_TOKEN=TOKEN) as server:
+        run = server.post_json("/a", 1, Authorization=f"Bearer {secret}").headers["Hook-Run"]
+        server.wait_until_over(run, 60)
+    with project.serve(WORD=secret, ADMIN_TOKEN=TOKEN) as server:  # anew: it only reads
+        done = project.command(
+            "logs", run, "--url", f"http://127.0.0.1:{server.port}", ADMIN_TOKEN=TOKEN
+        )
+        status = Path(f"/proc/{server.process.pid}/status").read_text()
+    said = "".join(line.partition(" | ")[2] for line in done.stdout.splitlines())
+    assert said.replace("****abc", "").strip() == ""
+    assert said.count("****abc") == 330_000
+    memory = re.search(r"VmRSS:\s+(\d+) kB", status)
+    assert memory
+    assert int(memory[1]) < 150 * 1024
+
+
+def test_the_environment_wins_over_env_file_for_the_token(desk: Desk) -> None:
+    url = f"http://127.0.0.1:{desk.server.port}"
+    (desk.project.folder / ".env").write_text(f'ADMIN_TOKEN="{TOKEN}"\n')
+    assert desk.project.command("runs", "--url", url).returncode == 0
+    assert desk.refused("runs", "--url", url, ADMIN_TOKEN="wrong") == (
+        f"{url} answered 401: not authorised\n"
+    )
+
+
+def on_a_terminal(project: Project, *words: str, **more: str) -> str:
+    """What a verb shows to somebody who looks."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, str(REPOSITORY / "runner.py"), *words],
+        cwd=project.folder, env=environment({"TERM": "xterm", **more}), stdout=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # EIO: nobody has the other end any more
+        while data := os.read(ours, 65536):
+            shown += data
+    os.close(ours)
+    assert process.wait(20) == 0
+    return shown.decode().replace("\r\n", "\n")
+
+
+def test_a_terminal_has_the_colours_of_scripts_and_nothing_else(desk: Desk) -> None:
+    text = r"\033[31mred\033[2J\033[1;32mgreen\033]0;x\007\033[?25l" + "\n" + "plain\n"
+    desk.project.script("good.sh", f"printf '{text}'\n")
+    run = desk.server.post_json("/good", 1).headers["Hook-Run"]
+    begin = f"{run} /good | "
+    seen = on_a_terminal(desk.project, "logs", run).splitlines()
+    assert seen[:2] == [
+        f"{begin}\x1b[31mred\\x1b[2J\x1b[1;32mgreen\\x1b]0;x\\x07\\x1b[?25l\x1b[0m",
+        f"{begin}plain",
+    ]
+    assert seen[2].startswith(f"{run} /good \x1b[32msucceeded\x1b[0m in ")
+    for plain in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        assert "\x1b" not in on_a_terminal(desk.project, "logs", run, **plain)
+    assert "\x1b" not in desk.told("logs", run)

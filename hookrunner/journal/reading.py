@@ -67,15 +67,8 @@ SELECT number, started_at, a.state, why, exit_code, signal, detail,
        seconds, length(stdout), length(stderr)
 FROM attempt a JOIN run r ON r.seq = a.run WHERE r.id = :run ORDER BY number
 """
-# The middle is where a line says what was left out.
 PRINTED = """
-SELECT number, started_at, a.state, why, exit_code, signal, detail, x'', x'', seconds,
-       length(stdout), coalesce(substr(stdout, max(length(stdout) / 2 - 39, 1), 80), x''),
-       length(stderr), coalesce(substr(stderr, max(length(stderr) / 2 - 39, 1), 80), x'')
-FROM attempt a JOIN run r ON r.seq = a.run WHERE r.id = ? AND number = ?
-"""
-PART = """
-SELECT coalesce(substr(stdout, ?, ?), x''), coalesce(substr(stderr, ?, ?), x'')
+SELECT a.rowid, number, started_at, a.state, why, exit_code, signal, detail, x'', x'', seconds
 FROM attempt a JOIN run r ON r.seq = a.run WHERE r.id = ? AND number = ?
 """
 UNFINISHED = """
@@ -127,14 +120,21 @@ class Reader:
             found = self._db.execute(PRINTED, (run_id, number)).fetchone()
             if found is None:
                 return None
-            _, started_at, state, *last = found
-            *ended, out_length, out_middle, err_length, err_middle = last
-            out = _Cut(_Kept(out_length, out_middle), stdout, lead, most)
-            err = _Cut(_Kept(err_length, err_middle), stderr, lead, most)
-            places = (out.first + 1, out.size, err.first + 1, err.size)
-            texts = self._db.execute(PART, (*places, run_id, number)).fetchone()
+            row, _, started_at, state, *ended = found
+            pieces = (
+                self._cut(row, "stdout", stdout, lead, most),
+                self._cut(row, "stderr", stderr, lead, most),
+            )
         outcome = None if state == State.RUNNING else _outcome(state, *ended)
-        return Printed(number, started_at, outcome, out.piece(texts[0]), err.piece(texts[1]))
+        return Printed(number, started_at, outcome, *pieces)
+
+    def _cut(self, row: int, stream: str, place: int, lead: int, most: int) -> Piece:
+        # Not substr(), for which SQLite has all of an output in memory, however little is asked.
+        with self._db.blobopen("attempt", stream, row, readonly=True) as blob:
+            before = max(len(blob) // 2 - 39, 1) - 1
+            # The middle is where a line says what was left out.
+            cut = _Cut(_Kept(len(blob), _part(blob, before, 80)), place, lead, most)
+            return cut.piece(_part(blob, cut.first, cut.size))
 
     def recorded(self, run_id: str) -> NewRun | None:
         row = self._fetch(READ_NEW, run_id)
@@ -235,6 +235,11 @@ def as_attempt(row: tuple[Any, ...]) -> Attempt:
     stdout, stderr = last[4:6]
     outcome = None if state == State.RUNNING else _outcome(state, *last)
     return Attempt(number, started_at, outcome, stdout, stderr, stdout_bytes, stderr_bytes)
+
+
+def _part(blob: sqlite3.Blob, first: int, size: int) -> bytes:
+    blob.seek(first)
+    return blob.read(size) if size else b""
 
 
 class _Kept:
