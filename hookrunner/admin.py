@@ -11,7 +11,8 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from urllib.parse import urlencode
@@ -49,6 +50,7 @@ OFF = "Set ADMIN_TOKEN, in the environment or in .env, to a long random text, an
 TO_LOG_IN = "that was not the token"
 MOST_SHOWN = 128 * 1024
 LONGEST_SECRET = 4096
+LONGEST_LOGIN = 4096
 """Bytes of each output on a run's page, and of all of them together; the rest is a download."""
 
 MOST_RUNS = 50
@@ -185,6 +187,7 @@ class Admin:
             replace(
                 new,
                 body=mask(new.body),
+                path=_masked(new.path, mask),
                 query=_masked(new.query, mask),
                 headers={name: _masked(value, mask) for name, value in new.headers.items()},
             ),
@@ -334,21 +337,34 @@ class Admin:
         """Let somebody in who has the token."""
         self._need_token()
         self._need_own_site(environ)
+        if int(environ.get("CONTENT_LENGTH") or 0) > LONGEST_LOGIN:
+            raise Refused(413, "that is too long for a token")
         given = dict(self._posted(environ))
         return self._log_in(environ, given.get("token", ""), _next(environ))
 
     def _log_in(self, environ: Environ, given: str, to: str) -> Answer:
+        token = self.token()
+        with self.guessing(environ):
+            if not session.is_token(token, given):
+                raise Refused(401, TO_LOG_IN, "login: the token is not the right one")
+        value = session.begin(token, time.time())
+        return _to(to, session.cookie(value, secure=self._is_secure(environ)))
+
+    @contextmanager
+    def guessing(self, environ: Environ) -> Iterator[None]:
+        """Within it the token is guessed at; it raises if the guess is wrong, and that counts.
+
+        Raises Refused if there were too many of late.
+        """
         address = client_address(environ, self.trusted)
         with self.counting:
-            wait = self.attempts.wait(address, time.monotonic())
+            wait = self.attempts.wait(address, time.monotonic(), token=self.token())
         if wait > 0:
             after = {"Retry-After": str(math.ceil(wait))}
             raise Refused(429, "too many attempts; wait a minute", headers=after)
-        token = self.token()
-        if not session.is_token(token, given):
-            raise Refused(401, TO_LOG_IN, "login: the token is not the right one")
-        value = session.begin(token, time.time())
-        return _to(to, session.cookie(value, secure=self._is_secure(environ)))
+        yield
+        with self.counting:
+            self.attempts.pardon(address)
 
     def logout(self, environ: Environ) -> Answer:
         """End the session, in this browser."""

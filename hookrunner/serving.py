@@ -358,7 +358,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         """Send some more of it, unless nothing of it is read."""
         if call is not self.call or not self.connected or call.request.command == "HEAD":
             return
-        if self.total_outbufs_len + len(data) > MOST_UNREAD:
+        if self.total_outbufs_len > MOST_UNREAD:
             self.server.log.info(f"closed {self.addr[0]}: it listens, and does not read")
             self.handle_close()
             return
@@ -497,9 +497,10 @@ class _Waitress(TcpWSGIServer):  # type: ignore[misc]
         # Set before anything is looked at: what changes from here on pulls the trigger.
         self._asleep = True
         self._await(self)
-        for channel in self.touched:
-            self._await(channel)
-        self.touched.clear()
+        # To ask the listening socket, which may be among them, may touch others: every few
+        # seconds it looks after all connections.
+        while self.touched:
+            self._await(self.touched.pop())
         patience = self._beside.patience(self._timers.patience(seconds))
         ready = self._poll.poll(0 if self._todo or self._asked else patience)
         self._asleep = False

@@ -14,6 +14,7 @@ import re
 import secrets
 from collections import deque
 from collections.abc import Callable
+from ipaddress import ip_address, ip_network
 from urllib.parse import urlencode
 
 COOKIE = "hookrunner"
@@ -23,12 +24,16 @@ LOGIN = "/-/login"
 
 SHAPE = re.compile(r"([0-9]{1,12})\.([A-Za-z0-9_-]{22})\.([0-9a-f]{64})")
 ONWARD = re.compile(r"/-/[A-Za-z0-9._~/?&=%+:@!$'()*,;-]*")
+LEADS_OUT = re.compile(r"//|/\.|%2[ef]", re.IGNORECASE)
 OURS = ("same-origin", "none", "")
 """What a browser says of where a request comes from, if it is not from another site."""
 
 MINUTE = 60.0
 MOST_OF_ADDRESS = 5
+MOST_KNOWN = 10_000
 MOST_IN_ALL = 30
+LONG = 16
+"""Characters of a token that nobody guesses, however many try."""
 
 
 def begin(token: str, now: float, random: Callable[[int], str] = secrets.token_urlsafe) -> str:
@@ -81,7 +86,8 @@ def cookie(value: str, *, secure: bool) -> str:
 
 def onward(asked: str) -> str:
     """Where to go after the login: a page of ours, whatever was asked for."""
-    fine = ONWARD.fullmatch(asked) and "//" not in asked and not asked.startswith(LOGIN)
+    path = asked.partition("?")[0]
+    fine = ONWARD.fullmatch(asked) and not LEADS_OUT.search(path) and not asked.startswith(LOGIN)
     return asked if fine else HOME
 
 
@@ -92,23 +98,44 @@ def login_from(path: str) -> str:
 
 
 class Attempts:
-    """Counts who tries to log in: a few a minute from an address, and some more in all."""
+    """Counts who guesses the token: a few a minute from an address, and some more in all."""
 
     def __init__(self) -> None:
         self._made: deque[tuple[float, str]] = deque()
 
-    def wait(self, address: str, now: float) -> float:
-        """Count an attempt; or how many seconds it comes too early (monotonic clock)."""
-        made = self._made
+    def wait(self, address: str, now: float, *, token: str = "") -> float:
+        """Count an attempt; or how many seconds it comes too early (monotonic clock).
+
+        Of a long `token` those in all do not count: they would only keep out who has it.
+        """
+        made, address = self._made, _network(address)
         while made and made[0][0] <= now - MINUTE:
             made.popleft()
         own = [at for at, who in made if who == address]
         if len(own) >= MOST_OF_ADDRESS:
             return own[0] + MINUTE - now
-        if len(made) >= MOST_IN_ALL:
+        if len(made) >= MOST_IN_ALL and len(token) < LONG:
             return made[0][0] + MINUTE - now
         made.append((now, address))
+        while len(made) > MOST_KNOWN:
+            made.popleft()
         return 0.0
+
+    def pardon(self, address: str) -> None:
+        """The latest attempt from there was right, and does not count."""
+        address = _network(address)
+        latest = next((each for each in reversed(self._made) if each[1] == address), None)
+        if latest:
+            self._made.remove(latest)
+
+
+def _network(address: str) -> str:
+    """What one person has: an IPv4 address, or all of an IPv6 network of 64 bits."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    return address if found.version == 4 else str(ip_network((found, 64), strict=False))
 
 
 def _sign(token: str, use: str, said: str) -> str:

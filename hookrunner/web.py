@@ -11,6 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -322,10 +323,13 @@ class Web:
 
     def _need_admin(self, environ: Environ) -> None:
         """Raise Refused unless the request carries ADMIN_TOKEN, or `owner`, as a bearer token."""
-        token = self.admin.token()
-        known = [word.encode("utf-8", "surrogateescape") for word in (token, self.owner) if word]
+        token, owner = self.admin.token(), self.owner
+        known = [word.encode("utf-8", "surrogateescape") for word in (token, owner) if word]
+        delivery = read_delivery(environ, self.trusted)
+        guesses = self.admin.guessing(environ) if "authorization" in delivery.headers else None
         try:
-            authenticate((Bearer(tuple(known)),), read_delivery(environ, self.trusted), time.time())
+            with guesses or nullcontext():
+                authenticate((Bearer(tuple(known)),), delivery, time.time())
         except Refused:
             if token:
                 raise
@@ -357,7 +361,9 @@ class Web:
         return problem(Refused(503, "stopping; send it again soon", headers=SOON))
 
     def log_refusal(self, environ: Environ, refused: Refused) -> None:
-        method, path = environ.get("REQUEST_METHOD", "")[:20], raw_path(environ)
+        method = environ.get("REQUEST_METHOD", "")[:20]
+        # Masked before it is cut: half of a secret is not known for one.
+        path = self.log.mask(raw_path(environ).encode("latin-1", "replace")).decode("latin-1")
         address = client_address(environ, self.trusted)
         self.log.info(
             f"refused {method} {path[:200]}: {refused.why} ({refused.status} to {address})",
@@ -367,7 +373,7 @@ class Web:
         )
         size = environ.get("CONTENT_LENGTH", "")
         size = int(size) if size.isdigit() else 0
-        why = refused.why[:LONGEST_WHY]
+        why = self.log.mask(refused.why.encode("utf-8", "replace")).decode()[:LONGEST_WHY]
         self.journal.note(
             Refusal(time.time(), method, path[:200], refused.status, why, address, size)
         )

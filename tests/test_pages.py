@@ -207,6 +207,26 @@ def test_whoever_tries_too_often_has_to_wait_and_nobody_else(server: Server) -> 
     assert Browser(server, "192.0.2.52").log_in().status == 303
 
 
+def test_whoever_guesses_with_a_header_has_to_wait_likewise(server: Server) -> None:
+    def guess(token: str) -> int:
+        headers = {"Authorization": f"Bearer {token}", "X_Forwarded_For": "192.0.2.60"}
+        return server.get("/-/runs", **headers).status
+
+    assert [guess(TOKEN) for _ in range(7)] == [200] * 7
+    assert [guess(f"guess {n}") for n in range(6)] == [401] * 5 + [429]
+    assert guess(TOKEN) == 429
+
+
+def test_what_is_too_long_for_a_token_is_not_read(server: Server) -> None:
+    assert Browser(server, "192.0.2.61").log_in("x" * 5000).status == 413
+
+
+@pytest.mark.parametrize("onward", ["/-/../hello", "/-/%2e%2e/hello", "/-/x%2f..", "/-/./x"])
+def test_the_login_leads_to_no_hook(server: Server, onward: str) -> None:
+    answer = Browser(server, f"198.51.101.{len(onward)}").log_in(onward=onward)
+    assert answer.headers["Location"] == "/-/"
+
+
 def test_a_link_with_the_token_logs_in_and_leaves_the_address_bar(server: Server) -> None:
     answer = Browser(server, "192.0.2.53").get(f"/-/login?token={TOKEN}")
 

@@ -33,7 +33,7 @@ from hookrunner.loop import Loop
 from hookrunner.model import BadConfig, Json, Misfit, Respond, Wanted
 from hookrunner.serving import QUICK_BODY, SLOW, listen
 from hookrunner.web import MOST_WAITERS, Web
-from tests.serving import SECONDS, Project, Response, Server
+from tests.serving import REPOSITORY, SECONDS, Project, Response, Server
 
 HOOKS = """
 defaults: {auth: none}
@@ -534,3 +534,35 @@ def test_an_answer_whose_header_holds_a_line_break_is_not_sent(house: House) -> 
     assert answer.status == 500
     assert "Set-Cookie" not in answer.headers
     assert sum("a header of an answer holds a line break" in line for line in house.close()) == 1
+
+
+CROWDED = """
+import os, sys
+sys.path.insert(0, {repository!r})
+from hookrunner import cli, serving
+
+awaits = serving._Waitress._await
+
+def await_late(self, channel):
+    # As if time for the upkeep of all connections came between two looks at the socket.
+    found = awaits(self, channel)
+    untouched = set(self.active_channels.values()) - self.touched
+    if channel is self and self in self.touched and untouched:
+        self.next_channel_cleanup = 0
+    return found
+
+serving._Waitress._await = await_late
+sys.exit(cli.main(sys.argv[1:], os.environ))
+"""
+
+
+def test_upkeep_that_falls_between_two_looks_ends_nothing(project: Project, tmp_path: Path) -> None:
+    program = tmp_path / "late.py"
+    program.write_text(CROWDED.format(repository=str(REPOSITORY)))
+    write_project(project)
+    server = Server(project.folder, program=(str(program),))
+    with server, ExitStack() as idle:
+        for _ in range(20):
+            connection = socket.create_connection(("127.0.0.1", server.port), SECONDS)
+            idle.enter_context(closing(connection))
+            assert server.get("/-/health").status == 200

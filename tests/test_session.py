@@ -71,6 +71,29 @@ def test_five_attempts_a_minute_from_an_address() -> None:
     assert attempts.wait("a", NOW + 60) == 0
 
 
+def test_what_was_right_is_not_counted() -> None:
+    attempts = session.Attempts()
+
+    for n in range(20):
+        assert attempts.wait("a", NOW + n) == 0
+        attempts.pardon("a")
+
+
+def test_a_network_of_64_bits_is_one_address() -> None:
+    attempts = session.Attempts()
+
+    waits = [attempts.wait(f"2001:db8::{n:x}", NOW) for n in range(6)]
+    assert waits == [0, 0, 0, 0, 0, 60]
+    assert attempts.wait("2001:db8:0:1::1", NOW) == 0
+
+
+def test_who_has_a_long_token_is_kept_out_by_nobody_elsewhere() -> None:
+    attempts = session.Attempts()
+
+    waits = [attempts.wait(f"192.0.2.{n}", NOW, token="x" * 16) for n in range(100)]
+    assert set(waits) == {0}
+
+
 def test_thirty_attempts_a_minute_in_all() -> None:
     attempts = session.Attempts()
 
