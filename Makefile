@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: run check test bench pictures clean
 
 run: $(VENV)/.run
-	exec $(BIN)/python runner.py --port $${PORT:-5000}
+	exec $(BIN)/python runner.py
 
 check: $(VENV)/.run
 	@$(BIN)/python runner.py check

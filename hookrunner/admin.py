@@ -49,9 +49,13 @@ from hookrunner.seams import Journal
 OFF = "Set ADMIN_TOKEN, in the environment or in .env, to a long random text, and start again."
 TO_LOG_IN = "that was not the token"
 MOST_SHOWN = 128 * 1024
-LONGEST_SECRET = 4096
-LONGEST_LOGIN = 4096
 """Bytes of each output on a run's page, and of all of them together; the rest is a download."""
+
+LONGEST_SECRET = 4096
+"""Bytes of the tail of a line without an end that may be a secret's second half."""
+
+LONGEST_LOGIN = 4096
+"""Bytes of what the login posts."""
 
 MOST_RUNS = 50
 MOST_OF_A_HOOK = 10

@@ -230,27 +230,32 @@ class _Program:
 
     def _reload_when_asked(self) -> None:
         """Reload on SIGHUP; with --reload, also when a file has changed."""
-        seen = watched(self.settings.config)
+        seen, wrong = watched(self.settings.config), list[str]()
         while not self.stop_asked.is_set():
             asked = self.reload_asked.wait(LOOK_EVERY if self.settings.reload else None)
             self.reload_asked.clear()
             now = watched(self.settings.config)
             if asked or now != seen:
-                seen = now
-                self._reload()
+                seen, wrong = now, self._reload()
+            elif wrong:  # which may be a script's run bit, and scripts are not looked at
+                wrong = self._reload(told=wrong)
 
-    def _reload(self) -> None:
-        """Read hooks.yaml anew, aside; then swap. What is bad leaves everything as it was."""
+    def _reload(self, told: Sequence[str] = ()) -> list[str]:
+        """Read hooks.yaml anew, aside; then swap. What is bad leaves everything as it was.
+
+        What is bad is returned, and logged unless it has been `told` already.
+        """
         try:
             config = load(self.settings.config, self.environ)
         except BadConfig as error:
-            for line in error.problems:
-                self.log.error(line)
-            self.log.error("hooks.yaml was not reloaded; the hooks are as they were")
-            return
+            if list(error.problems) != list(told):
+                for line in error.problems:
+                    self.log.error(line)
+                self.log.error("hooks.yaml was not reloaded; the hooks are as they were")
+            return list(error.problems)
         except Exception as error:
             self.log.error(f"bug: {place_of(error)}; please report it; hooks are as they were")
-            return
+            return []
         # Old secrets stay masked: scripts that have them may still be running.
         self.secrets |= set(config.secrets)
         self.log.know(self.secrets)
@@ -265,6 +270,7 @@ class _Program:
         self.journal.wake_workers()
         self.log.info(f"hooks.yaml was reloaded: {_hooks(config)}")
         self._warn(lost)
+        return []
 
     def _warn(self, lost: Sequence[str]) -> None:
         for line in switched_off(self.config, on_dyno=self.settings.on_dyno):

@@ -54,11 +54,12 @@ def test_make_run_serves_hello_from_nothing(tmp_path: Path) -> None:
     folder = copy_to(tmp_path / "hookrunner")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
+    (folder / ".env").write_text(f"PORT={port}\n")
     pip = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_"))}
     make = subprocess.Popen(
         ["make", "run", f"PYTHON={sys.executable}"],
         cwd=folder,
-        env=environment({**pip, "PORT": str(port)}),
+        env=environment(pip),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

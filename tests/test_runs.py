@@ -602,6 +602,21 @@ def test_queued_runs_use_the_script_of_today(project: Project) -> None:
     assert project.lines("ran") == ["new"]
 
 
+def test_a_script_that_is_mended_is_taken_up_though_hooks_yaml_stays_as_it_is(
+    project: Project,
+) -> None:
+    project.hooks(hooks(a="respond: output")).script("a.sh", "echo a")
+    with project.serve("--reload") as server:
+        plain = project.folder / "scripts" / "plain"
+        plain.write_text("#!/bin/sh\necho plain\n")
+        project.hooks("/a: {script: plain, auth: none, respond: output}\n")
+        server.wait_for_line("hooks.yaml was not reloaded; the hooks are as they were")
+        plain.chmod(0o755)
+        server.wait_for_line("hooks.yaml was reloaded: ")
+        assert server.post("/a").text == "plain\n"
+    assert sum("was not reloaded" in line for line in server.lines) == 1
+
+
 def test_with_reload_a_change_is_noticed(project: Project) -> None:
     project.hooks(hooks(a="schema: a.json")).script("a.sh", "").schema("a.json", True)
     with project.serve("--reload") as server:
