@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TypeVar, overload
@@ -351,9 +351,23 @@ def _told(error: yaml.MarkedYAMLError, text: str) -> str:
     if "\t" in here and ("\\t" in (error.problem or "") or here.lstrip(" ").startswith("\t")):
         return "a tab where YAML wants spaces; indent with spaces"
     told = error.problem or error.context or "cannot be read"
+    if mark and told.startswith("mapping values") and (slip := _step(lines, mark.line)):
+        return slip
+    if told.startswith("did not find expected ',' or"):
+        return f"the {told[-3:]} that ends a list or mapping is missing, here or in a line above"
     # PyYAML without libyaml quotes the handle of `!secret!`, which may be just that.
     told = re.sub(r"\bhandle '.*'", "handle", told)
     return f"this is not YAML: {told}"
+
+
+def _step(lines: Sequence[str], at: int) -> str:
+    """What is wrong with a key that begins further right than the one above it; or nothing."""
+    keys = [re.match(r"( *)([\w/<>.-]+):", line) for line in lines[: at + 1] if line.strip()]
+    if len(keys) < 2 or not (above := keys[-2]) or not (here := keys[-1]):
+        return ""
+    if len(here[1]) <= len(above[1]):
+        return ""
+    return f"{here[2]}: is indented further than {above[2]}: above it; begin both in one column"
 
 
 def _plain(node: yaml.Node) -> Json:

@@ -920,6 +920,18 @@ def test_a_configuration_that_is_printed_shows_no_secret(project: Project) -> No
         ),
         ("/a\n  script: hello.py\n", ["1: /a lacks its colon; write /a:"]),
         (
+            "/a:\n  script: hello.py\n\n   auth: none\n",
+            ["4: auth: is indented further than script: above it; begin both in one column"],
+        ),
+        (
+            "/a:\n  script: hello.py\n  auth: none\n  methods: [GET\n",
+            ["5: the ']' that ends a list or mapping is missing, here or in a line above"],
+        ),
+        (
+            "/a:\n  script: hello.py\n  auth: {bearer: $A\n  methods: [GET]\n",
+            ["4: the '}' that ends a list or mapping is missing, here or in a line above"],
+        ),
+        (
             HELLO + "/d/<env>  # live\n  script: x\n",
             ["4: /d/<env> lacks its colon; write /d/<env>:"],
         ),
