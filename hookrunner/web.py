@@ -207,6 +207,7 @@ class Web:
         def answer(**named: str) -> Any:
             environ = bottle.request.environ
             try:
+                _refuse_no_text(environ)
                 given = guarded(environ, **named)
             except Refused as refused:
                 self.log_refusal(environ, refused)
@@ -545,6 +546,14 @@ def told(accepted: Accepted, run: Run | None) -> Answer:
     if outcome.why is Why.TIMEOUT:
         return problem(Refused(504, f"the script {outcome}"), telling.summary(run))
     return problem(Refused(500, f"the script failed: {outcome}"), telling.summary(run))
+
+
+def _refuse_no_text(environ: Environ) -> None:
+    """Bottle looks for a page without the bytes that are not UTF-8. Raises Refused."""
+    try:
+        raw_path(environ).encode("latin-1").decode()
+    except UnicodeError:
+        raise Refused(400, "the path is not UTF-8") from None
 
 
 def _in_progress(accepted: Accepted, run: Run | None) -> Answer:

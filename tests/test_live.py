@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import queue
 import re
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
@@ -15,9 +16,12 @@ from typing import Any
 
 import pytest
 
-from hookrunner.live import MOST_LISTENERS, Place, place, ready
+from hookrunner import live as module
+from hookrunner.journal.sqlite import SqliteJournal
+from hookrunner.live import MOST_LISTENERS, Live, Place, place, ready
 from hookrunner.mask import Masker
 from tests.serving import SECONDS, Project, Server, wait_until
+from tests.test_journal import claimed, made
 
 TOKEN = "an-administrators-token"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -32,6 +36,11 @@ HOOKS = """
   auth: none
   respond: accepted
   max_output: 100KB
+/retried:
+  script: retried.sh
+  auth: none
+  respond: accepted
+  retry: {attempts: 2, delay: 1s}
 /signed:
   script: steps.sh
   auth: {github: $SECRET}
@@ -43,6 +52,11 @@ until [ -e go-2 ]; do sleep 0.02; done
 echo two
 until [ -e go-3 ]; do sleep 0.02; done
 echo three
+"""
+RETRIED = """
+echo "attempt $HOOK_ATTEMPT"
+until [ -e go-$((HOOK_ATTEMPT + 1)) ]; do sleep 0.02; done
+exit 1
 """
 MUCH = """
 import pathlib, time
@@ -107,7 +121,7 @@ def listening(server: Server, run_id: str, start: str = "1.0.0", **more: str) ->
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     project = Project(tmp_path / "project").hooks(HOOKS)
-    return project.script("steps.sh", STEPS).script("much.py", MUCH)
+    return project.script("steps.sh", STEPS).script("much.py", MUCH).script("retried.sh", RETRIED)
 
 
 @pytest.fixture
@@ -178,6 +192,29 @@ def test_who_comes_when_all_is_over_hears_the_end(project: Project, server: Serv
     assert "three" in "".join(event.html for event in listener.seen)
 
 
+def test_who_watches_an_attempt_that_failed_is_led_to_the_next_one(
+    project: Project, server: Server
+) -> None:
+    run_id = begun(server, "/retried")
+    with listening(server, run_id) as answer:
+        listener = Listener(answer)
+        listener.until("attempt 1")
+        go(project, 2)
+        listener.until("end")
+
+    def page() -> str:
+        return server.get(f"/-/runs/{run_id}", Accept="text/html", **BEARER).body.decode()
+
+    wait_until(lambda: 'data-from="2.' in page(), "a page of the second attempt")
+    with listening(server, run_id, "2.0.0") as answer:
+        listener = Listener(answer)
+        listener.until("attempt 2")
+        go(project, 3)
+        listener.until("end")
+
+    assert server.state(run_id)["state"] == "failed"
+
+
 def test_what_is_left_out_is_marked(project: Project, server: Server) -> None:
     run_id = begun(server, "/much")
     with listening(server, run_id) as answer:
@@ -196,6 +233,7 @@ def test_what_is_left_out_is_marked(project: Project, server: Server) -> None:
 def test_only_so_many_listen_and_the_page_is_there_all_the_same(
     project: Project, server: Server
 ) -> None:
+    assert MOST_LISTENERS == 4
     run_id = begun(server)
     with ExitStack() as listeners:
         for _ in range(MOST_LISTENERS - 1):
@@ -266,3 +304,66 @@ def test_half_a_secret_is_not_shown() -> None:
     assert ready(b"say\nopen ses", mask, final=False) == (b"say\n", 4)
     assert ready(b"say open sesame\n", mask, final=False) == (b"say ****\n", 16)
     assert ready(b"open ses", mask, final=True) == (b"open ses", 8)
+
+
+class Kept:
+    """A connection that keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.sent: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def hold(self) -> None:
+        pass
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        self.sent.put(str(status).encode())
+
+    def if_gone(self, then: Callable[[], None]) -> None:
+        pass
+
+    def send(self, data: bytes) -> None:
+        self.sent.put(data)
+
+    def end(self) -> None:
+        self.sent.put(b"the end")
+
+    def until(self, part: bytes) -> None:
+        while part not in self.sent.get(timeout=SECONDS):
+            pass
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[tuple[Live, str]]:
+    """What goes on in a journal of one run, which goes on for ever; and its id."""
+    with closing(SqliteJournal(tmp_path / "data")) as journal:
+        made(journal)
+        run_id = claimed(journal).run_id
+        live = Live(journal, lambda: Masker([]))
+        yield live, run_id
+        live.end_all()
+
+
+def test_a_silent_script_keeps_no_proxy_waiting(
+    live: tuple[Live, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched, run_id = live
+    assert module.HEARTBEAT * 3 < 55  # Heroku's router hangs up after as many seconds of silence
+    monkeypatch.setattr(module, "HEARTBEAT", 0.01)
+    kept = Kept()
+
+    assert watched.listen(kept, run_id, Place(1), 1000)  # type: ignore[arg-type]
+
+    kept.until(b"200")
+    kept.until(b": still here\n\n")
+    kept.until(b": still here\n\n")
+
+
+def test_at_the_end_everybody_is_hung_up_on_and_nobody_comes_in(live: tuple[Live, str]) -> None:
+    watched, run_id = live
+    kept = Kept()
+    assert watched.listen(kept, run_id, Place(1), 1000)  # type: ignore[arg-type]
+
+    watched.end_all()
+
+    kept.until(b"the end")
+    assert not watched.listen(Kept(), run_id, Place(1), 1000)  # type: ignore[arg-type]

@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from hookrunner.journal.looking import MOST_NOTED, MOST_REFUSALS, percentile
+from hookrunner.journal.looking import (
+    COARSE,
+    KEPT_SLOTS,
+    MOST_NOTED,
+    MOST_REFUSALS,
+    SLOT,
+    SLOTS,
+    percentile,
+)
 from hookrunner.journal.sqlite import MIGRATIONS, SqliteJournal
 from hookrunner.model import (
     Found,
@@ -213,7 +221,7 @@ def test_the_overview_knows_how_long_scripts_take(journal: Journal) -> None:
 
     hello = journal.overview(["/hello"]).hooks["/hello"]
 
-    assert (hello.p50, hello.p95) == (0.03, 980.0)
+    assert (hello.p50, hello.p95) == (0.03, 950.0)
 
 
 def test_a_retry_counts_as_one_run_but_both_of_its_attempts_took_time(journal: Journal) -> None:
@@ -233,6 +241,39 @@ def test_what_was_pruned_has_been_counted(journal: Journal) -> None:
     assert journal.prune({"/hello": replace(PLAIN, keep=0.0)}, 10) == 1
 
     assert journal.overview(["/hello"]).hooks["/hello"].ended == {State.SUCCEEDED: 1}
+
+
+def test_what_ended_more_than_a_day_ago_counts_no_more(store: Store, journal: Journal) -> None:
+    now = int(time.time() / SLOT)
+    with closing(sqlite3.connect(store.folder / "runs.sqlite")) as db, db:
+        for slot, state, ms in (
+            (now - SLOTS, "failed", 9000),
+            (now - SLOTS + 1, "succeeded", 10),
+            (now, "succeeded", 10),
+        ):
+            db.execute("INSERT INTO tally VALUES (?, '/hello', ?, 1)", (slot, state))
+            coarse = (slot - COARSE if ms > 10 else slot) // COARSE * COARSE
+            db.execute("INSERT INTO took VALUES ('/hello', ?, ?, 1)", (ms, coarse))
+
+    seen = journal.overview(["/hello"])
+
+    assert seen.hooks["/hello"].ended == {State.SUCCEEDED: 2}
+    assert seen.hooks["/hello"].p95 == 0.01
+    assert len(seen.slots) == SLOTS
+
+
+def test_counts_of_long_before_the_last_day_are_forgotten(store: Store, journal: Journal) -> None:
+    now = int(time.time() / SLOT)
+    with closing(sqlite3.connect(store.folder / "runs.sqlite")) as db:
+        for slot in (now - KEPT_SLOTS - 1, now - KEPT_SLOTS):
+            db.execute("INSERT INTO tally VALUES (?, '/hello', 'failed', 1)", (slot,))
+            db.execute("INSERT INTO took VALUES ('/hello', 10, ?, 1)", (slot,))
+        db.commit()
+
+        journal.prune({}, 10)
+
+        assert db.execute("SELECT slot FROM tally").fetchall() == [(now - KEPT_SLOTS,)]
+        assert db.execute("SELECT slot FROM took").fetchall() == [(now - KEPT_SLOTS,)]
 
 
 def test_a_percentile_of_nothing_is_none() -> None:
@@ -264,9 +305,9 @@ def test_a_journal_of_the_version_before_is_taken_over_with_its_counts(tmp_path:
         found = ids(journal.search(Search(state=State.FAILED)))
 
     assert said == [
-        "the journal is brought from version 2 to 3; with many runs in it that takes a while"
+        "the journal is brought from version 2 to 4; with many runs in it that takes a while"
     ]
-    assert (hello.ended, hello.p95) == ({State.FAILED: 2}, 2.5)
+    assert (hello.ended, hello.p95) == ({State.FAILED: 2}, 2.4)
     assert found == ["r3", "r2", "r1"]
 
 

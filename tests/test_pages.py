@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from tests.serving import Project, Response, Server
+from tests.serving import Project, Response, Server, wait_until
 
 TOKEN = "an-administrators-token"
 HOOKS = """
@@ -45,7 +45,7 @@ def write_project(folder: Path) -> Project:
     project = Project(folder).hooks(HOOKS)
     project.script("hello.sh", f'cat; echo "{SECRET}"')
     project.script("fails.sh", "echo alas >&2; exit 3")
-    project.script("waits.sh", "sleep 600")
+    project.script("waits.sh", "echo $$ > new; mv new pid; exec sleep 600")
     return project
 
 
@@ -260,11 +260,15 @@ def test_a_failed_run_is_replayed_from_its_page(server: Server, admin: Browser) 
 
 def test_a_running_run_is_cancelled_from_its_page(server: Server, admin: Browser) -> None:
     run_id = server.post("/waits", "{}", Content_Type="application/json").json["run"]
+    pid = server.folder / "pid"
+    wait_until(pid.exists, "a start")
 
     answer = admin.post(f"/-/runs/{run_id}/cancel", {"csrf": admin.csrf()})
 
     assert (answer.status, answer.headers["Location"]) == (303, f"/-/runs/{run_id}?done=cancelled")
     assert server.state(run_id)["state"] == "cancelled"
+    script = Path("/proc") / pid.read_text().strip()
+    wait_until(lambda: not script.exists(), "the script's end")
 
 
 @pytest.mark.parametrize("what", ["replay", "cancel"])

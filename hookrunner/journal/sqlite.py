@@ -29,7 +29,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from hookrunner.journal.looking import TABLES, Looker, Notebook, forget, keep
+from hookrunner.journal.looking import FEWER_ROWS, TABLES, Looker, Notebook, forget, keep
 from hookrunner.journal.reading import Reader, new_run
 from hookrunner.journal.writer import Job, Look, Writer
 from hookrunner.model import (
@@ -121,6 +121,7 @@ CREATE TABLE seal (
 CREATE INDEX seal_until ON seal (until);
 """,
     TABLES,
+    FEWER_ROWS,
 )
 """What made each version of the tables from the one before it."""
 
