@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from hookrunner.journal.looking import MOST_NOTED, MOST_REFUSALS, percentile
+from hookrunner.journal.notebook import MOST_NOTED, MOST_REFUSALS
 from hookrunner.journal.sqlite import MIGRATIONS, SqliteJournal
+from hookrunner.journal.tally import percentile
 from hookrunner.model import (
     Found,
     Fresh,
