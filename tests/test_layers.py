@@ -56,6 +56,8 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("launch.child",),
     ("launch.output", "launch.kin"),
     ("launch.nursery",),
+    ("journal.rows", "journal.pieces", "journal.rules", "journal.watchers", "journal.notebook"),
+    ("journal.searching", "journal.tally"),
     ("journal.writer", "journal.reading"),
     ("journal.looking",),
     ENGINES,  # and all that is in them, but for the row above

@@ -11,16 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from hookrunner.journal.looking import (
-    COARSE,
-    KEPT_SLOTS,
-    MOST_NOTED,
-    MOST_REFUSALS,
-    SLOT,
-    SLOTS,
-    percentile,
-)
+from hookrunner.journal.notebook import MOST_NOTED, MOST_REFUSALS
 from hookrunner.journal.sqlite import MIGRATIONS, SqliteJournal
+from hookrunner.journal.tally import COARSE, KEPT_SLOTS, SLOT, SLOTS, percentile
 from hookrunner.model import (
     Found,
     Fresh,
