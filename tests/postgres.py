@@ -8,6 +8,7 @@ process. PostgreSQL does not run as root: then it runs as `nobody`.
 from __future__ import annotations
 
 import atexit
+import hashlib
 import os
 import shutil
 import signal
@@ -68,10 +69,6 @@ class Server:
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                 user=self.user, cwd=self.folder, start_new_session=True,
             )  # fmt: skip
-        subprocess.run(
-            [self.bin / "pg_ctl", "-D", self.data, "-w", "-t", str(int(SECONDS)), "status"],
-            capture_output=True, user=self.user, cwd=self.folder,
-        )  # fmt: skip
         for _ in range(int(SECONDS * 50)):
             if self._answers():
                 return
@@ -79,7 +76,7 @@ class Server:
         raise AssertionError("PostgreSQL does not answer")
 
     def _answers(self) -> bool:
-        ready = [self.bin / "pg_isready", "-h", self.folder, "-t", "1"]
+        ready = [str(self.bin / "pg_isready"), "-h", str(self.folder), "-t", "1"]
         return subprocess.run(ready, capture_output=True).returncode == 0
 
     def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
@@ -132,14 +129,20 @@ def server() -> Server:
     return started
 
 
+def database_of(folder: Path) -> str:
+    """The address of the database that belongs to a test's folder."""
+    name = hashlib.sha256(str(folder).encode()).hexdigest()[:20]
+    return server().database(name)
+
+
 def _do(db: psycopg.Connection, statement: str, *names: str) -> None:
-    db.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))  # type: ignore[arg-type]
+    db.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
 def _programs(user: str | None) -> Path:
     """The folder of PostgreSQL's programs, which this user can start."""
     for folder in _folders():
-        tried = [folder / "postgres", "--version"]
+        tried = [str(folder / "postgres"), "--version"]
         try:
             subprocess.run(tried, check=True, capture_output=True, user=user, cwd="/")
         except (OSError, subprocess.CalledProcessError):

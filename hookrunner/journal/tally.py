@@ -30,9 +30,9 @@ CASE WHEN {ms} < 100 THEN {ms} WHEN {ms} < 1000 THEN {ms} / 10 * 10
 """
 
 
-def rounded(seconds: str) -> str:
-    """SQL for a duration in milliseconds, of one in seconds."""
-    return ROUNDED.format(ms=f"CAST({seconds} * 1000 AS INTEGER)")
+def rounded(ms: str) -> str:
+    """SQL for a duration rounded so, of SQL for whole milliseconds."""
+    return ROUNDED.format(ms=ms)
 
 
 @dataclass(frozen=True, slots=True)
