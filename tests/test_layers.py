@@ -57,9 +57,12 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("launch.output", "launch.kin"),
     ("launch.nursery",),
     ("journal.rows", "journal.pieces", "journal.rules", "journal.watchers", "journal.notebook"),
-    ("journal.searching", "journal.tally"),
+    ("journal.searching", "journal.tally", "journal.look", "journal.where", "journal.letters"),
     ("journal.writer", "journal.reading"),
     ("journal.looking",),
+    ("journal.link", "journal.groups"),
+    ("journal.tables", "journal.seeker", "journal.bell"),
+    ("journal.records", "journal.claims", "journal.looks"),
     ENGINES,  # and all that is in them, but for the row above
     ("intake", "worker"),
     ("live",),

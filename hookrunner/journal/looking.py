@@ -47,6 +47,8 @@ from hookrunner.model import (
 
 T = TypeVar("T")
 
+MS = "CAST({}.seconds * 1000 AS INTEGER)"
+
 # The INSERTs make up for what ended before there were triggers.
 TABLES = f"""
 CREATE INDEX run_of_hook ON run (hook, seq);
@@ -83,7 +85,7 @@ SELECT CAST(recorded_at / {SLOT} AS INTEGER) AS slot, hook, state, count(*) FROM
 WHERE ended_at IS NOT NULL AND recorded_at > strftime('%s', 'now') - {SLOT * SLOTS}
 GROUP BY 1, 2, 3;
 INSERT INTO took
-SELECT CAST(a.started_at / {SLOT} AS INTEGER), r.hook, {rounded("a.seconds")}, count(*)
+SELECT CAST(a.started_at / {SLOT} AS INTEGER), r.hook, {rounded(MS.format("a"))}, count(*)
 FROM run r JOIN attempt a ON a.run = r.seq
 WHERE r.ended_at IS NOT NULL AND r.recorded_at > strftime('%s', 'now') - {SLOT * SLOTS}
   AND a.state <> 'running' AND a.seconds > 0
@@ -98,7 +100,7 @@ CREATE TRIGGER attempt_took AFTER UPDATE OF seconds ON attempt
 WHEN OLD.state = 'running' AND NEW.state <> 'running' AND NEW.seconds > 0
 BEGIN
     INSERT INTO took
-    SELECT CAST(NEW.started_at / {SLOT} AS INTEGER), hook, {rounded("NEW.seconds")}, 1
+    SELECT CAST(NEW.started_at / {SLOT} AS INTEGER), hook, {rounded(MS.format("NEW"))}, 1
     FROM run WHERE seq = NEW.run
     ON CONFLICT DO UPDATE SET n = n + 1;
 END;
@@ -124,7 +126,7 @@ CREATE TRIGGER attempt_took AFTER UPDATE OF seconds ON attempt
 WHEN OLD.state = 'running' AND NEW.state <> 'running' AND NEW.seconds > 0
 BEGIN
     INSERT INTO took
-    SELECT hook, {rounded("NEW.seconds")},
+    SELECT hook, {rounded(MS.format("NEW"))},
            CAST(NEW.started_at / {SLOT * COARSE} AS INTEGER) * {COARSE}, 1
     FROM run WHERE seq = NEW.run
     ON CONFLICT DO UPDATE SET n = n + 1;

@@ -26,13 +26,14 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from hookrunner.journal.look import Look
 from hookrunner.journal.looking import FEWER_ROWS, TABLES, Looker, forget, keep
 from hookrunner.journal.notebook import Notebook
 from hookrunner.journal.reading import Reader
 from hookrunner.journal.rows import as_claim, attempt_row, new_id, new_row
 from hookrunner.journal.rules import LOST_HOOK, Room, cut_off, joins, paced
 from hookrunner.journal.watchers import Watchers, is_over
-from hookrunner.journal.writer import Job, Look, Writer
+from hookrunner.journal.writer import Job, Writer
 from hookrunner.model import (
     ENDED,
     Attempt,

@@ -34,9 +34,8 @@ STEPS = {
 LONGEST_STEP = 1_000_000
 
 
-def rounded(seconds: str) -> str:
-    """SQL for a duration in milliseconds, of one in seconds."""
-    ms = f"CAST({seconds} * 1000 AS INTEGER)"
+def rounded(ms: str) -> str:
+    """SQL for a duration rounded so, of SQL for whole milliseconds."""
     cases = " ".join(
         f"WHEN {ms} < {top} THEN {ms} / {step} * {step}" for top, step in STEPS.items()
     )

@@ -15,12 +15,12 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from hookrunner.model import Claim, Full, JournalUnavailable, Terms
+from hookrunner.journal.look import Look
+from hookrunner.model import Claim, Full, JournalUnavailable
 
 T = TypeVar("T")
 
@@ -74,25 +74,6 @@ class Job(Generic[T]):
             unavailable = JournalUnavailable(str(self.error))
             unavailable.__cause__ = self.error
             self.then(unavailable)
-
-
-@dataclass(eq=False, slots=True)
-class Look:
-    """Somebody who looks for a run of these hooks that is due.
-
-    The claim lasts `lease` seconds; `until` is when to go without one (monotonic clock).
-    """
-
-    hooks: Mapping[str, Terms]
-    lease: float
-    mine: Collection[str]
-    until: float
-    then: Callable[[Claim | JournalUnavailable | None], None]
-
-    def asks_as(self, other: Look) -> bool:
-        """True if what the other was not found is not there for this one either."""
-        same = self.hooks is other.hooks or self.hooks == other.hooks
-        return self.mine is other.mine and same
 
 
 class Writer:
