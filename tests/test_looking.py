@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hookrunner.journal.looking import MOST_NOTED, MOST_REFUSALS, percentile
+from hookrunner.journal.looking import MOST_NOTED, MOST_REFUSALS, SLOT, percentile
 from hookrunner.journal.sqlite import MIGRATIONS, SqliteJournal
 from hookrunner.model import (
     Found,
@@ -235,6 +235,23 @@ def test_what_was_pruned_has_been_counted(journal: Journal) -> None:
     assert journal.overview(["/hello"]).hooks["/hello"].ended == {State.SUCCEEDED: 1}
 
 
+def test_what_was_counted_is_forgotten_when_it_is_shown_no_more(store: Store) -> None:
+    journal = store.open()
+    ended(journal, DONE)
+    with closing(sqlite3.connect(store.folder / "runs.sqlite")) as db, db:
+        db.execute("UPDATE tally SET slot = slot - 1000")
+        db.execute("UPDATE took SET slot = slot - 1000")
+    ended(journal, DONE)
+
+    journal.prune({}, 10)
+
+    with closing(sqlite3.connect(store.folder / "runs.sqlite")) as db:
+        for table in ("tally", "took"):
+            [(n, oldest)] = db.execute(f"SELECT sum(n), min(slot) FROM {table}")
+            assert n == 1
+            assert oldest >= time.time() // SLOT - 1
+
+
 def test_a_percentile_of_nothing_is_none() -> None:
     assert percentile([], 0.5) is None
     assert percentile([(30, 1), (10, 2), (20, 1)], 0.5) == 0.01
@@ -313,7 +330,8 @@ def test_progress_counts_what_is_left_out(journal: Journal) -> None:
     run_id = made(journal)
     journal.append(claimed(journal), b"headhead\n[... 5 bytes left out ...]\ntailtail", b"")
 
-    assert progress(journal, run_id, 4).stdout == Fresh(b"head", 8)
+    assert progress(journal, run_id, 4).stdout == Fresh(b"head", 8, cut_off=True)
+    assert progress(journal, run_id, 4, most=3).stdout == Fresh(b"hea", 7)
     assert progress(journal, run_id, 8).stdout == Fresh(b"tailtail", 21, 5)
     assert progress(journal, run_id, 10).stdout == Fresh(b"tailtail", 21, 3)
     assert progress(journal, run_id, 13).stdout == Fresh(b"tailtail", 21)

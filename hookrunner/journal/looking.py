@@ -420,7 +420,8 @@ def _progress(
         if place.first < place.end:
             part = {**given, "first": place.first, "most": min(most, place.end - place.first)}
             [data] = db.execute(PART.format(stream=stream), part).fetchone()
-            piece = Fresh(data, place.at + len(data), place.left_out)
+            cut_off = place.is_head and place.first + len(data) == place.end
+            piece = Fresh(data, place.at + len(data), place.left_out, cut_off)
         pieces.append(piece)
     over = attempt_state != State.RUNNING
     return Progress(State(state), last, over, *pieces)
@@ -434,13 +435,15 @@ class _Place:
     end: int
     at: int
     left_out: int = 0
+    is_head: bool = False
+    """True if what comes after `end` has not been kept."""
 
 
 def _place(sent: int, size: int, head: int, marker: re.Match[bytes] | None) -> _Place:
     if marker is None:
         return _Place(min(sent, size), size, min(sent, size))
     if sent < head:
-        return _Place(sent, head, sent)
+        return _Place(sent, head, sent, is_head=True)
     missing, written = int(marker[1]), len(marker[0])
     tail = head + missing
     if sent < tail:
