@@ -31,6 +31,7 @@ from hookrunner.model import (
     Hook,
     JournalUnavailable,
     Networks,
+    Outcome,
     Refusal,
     Refused,
     Run,
@@ -145,11 +146,11 @@ class Admin:
         """What goes on."""
         visit = self._enter(environ)
         hooks = self.intake.config.hooks
-        seen = self.journal.overview(hooks)
+        seen, mask = self.journal.overview(hooks), self.masker()
         given = shown.Overview(
-            [_line(hook, seen.hooks[path]) for path, hook in hooks.items()],
+            [_line(hook, seen.hooks[path], mask) for path, hook in hooks.items()],
             _buckets(seen.slots),
-            seen.live,
+            [_masked(run, mask) for run in seen.live],
         )
         return _page(overview_page.page(_frame(environ, visit), given))
 
@@ -166,9 +167,9 @@ class Admin:
         except ValueError as error:
             given = shown.RunList([], hooks, chosen, wrong=str(error))
             return _page(runs_page.page(_frame(environ, visit), given), 400)
-        found = self.journal.search(search)
+        found, mask = self.journal.search(search), self.masker()
         given = shown.RunList(
-            found.runs,
+            [_masked(run, mask) for run in found.runs],
             hooks,
             chosen,
             older=links.runs(chosen, found.older) if found.older is not None else "",
@@ -187,13 +188,14 @@ class Admin:
         attempts, live = self._attempts(run, mask)
         exists = run.hook in self.intake.config.hooks
         given = shown.RunPage(
-            run,
+            _masked(run, mask),
             replace(
                 new,
-                body=mask(new.body),
-                path=_masked(new.path, mask),
-                query=_masked(new.query, mask),
-                headers={name: _masked(value, mask) for name, value in new.headers.items()},
+                body=mask.payload(new.body),
+                path=mask.text(new.path),
+                query=mask.text(new.query),
+                headers={name: mask.text(value) for name, value in new.headers.items()},
+                content_type=mask.text(new.content_type),
             ),
             attempts,
             exists,
@@ -208,21 +210,25 @@ class Admin:
         """What is shown of its attempts, and the place from which listening begins."""
         most = MOST_SHOWN // max(run.attempt, 1)
         glimpses = self.journal.glimpses(run.run_id, max(most, 1024))
-        each, at = [], Place(run.attempt)
+        each, at, held = [], Place(run.attempt), (0, 0)
         for glimpse in glimpses:
             final = glimpse.attempt.outcome is not None or run.state in ENDED
             attempt, sizes = _seen(glimpse, mask, final=final)
             each.append(attempt)
             if glimpse.attempt.number == run.attempt:
                 at = Place(run.attempt, *sizes)
+                printed = glimpse.attempt
+                held = (printed.stdout_bytes - sizes[0], printed.stderr_bytes - sizes[1])
         if run.state in ENDED:
             return each, ""
         if max(at.out, at.err) > 2 * self._head(run):
             # The middle is not kept, so that places are not what they seem; all that is
-            # there by now has been shown.
+            # there by now has been shown, but for what may be half of a secret.
             full = (2**50, 2**50)
             far = self.journal.progress(run.run_id, run.attempt, full, self._head(run), 0)
-            at = Place(run.attempt, far.stdout.at, far.stderr.at) if far else at
+            if far:
+                out, err = far.stdout.at - held[0], far.stderr.at - held[1]
+                at = Place(run.attempt, out, err)
         return each, str(at)
 
     def _head(self, run: Run) -> int:
@@ -275,12 +281,14 @@ class Admin:
     def _hook_page(
         self, environ: Environ, visit: Visit, hook: Hook, trial: Trial, status: int
     ) -> Answer:
+        mask = self.masker()
+        found = self.journal.search(Search(hook=hook.path, most=MOST_OF_A_HOOK))
         given = HookPage(
-            _line(hook, self.journal.overview([hook.path]).hooks[hook.path]),
+            _line(hook, self.journal.overview([hook.path]).hooks[hook.path], mask),
             _settings(hook),
             getattr(hook.schema, "contents", None),
             route.params(hook.path),
-            self.journal.search(Search(hook=hook.path, most=MOST_OF_A_HOOK)).runs,
+            [_masked(run, mask) for run in found.runs],
             trial,
         )
         return _page(hook_page.page(_frame(environ, visit), given), status)
@@ -523,13 +531,13 @@ def _moment(text: str) -> float | None:
         raise ValueError("a time is written as 2026-01-31T09:30, in UTC") from None
 
 
-def _line(hook: Hook, seen: Activity) -> HookLine:
+def _line(hook: Hook, seen: Activity, mask: Masker) -> HookLine:
     ended = seen.ended
     return HookLine(
         hook.path,
         hook.script.name,
         f"{', '.join(hook.missing)} not set, or not usable" if hook.missing else "",
-        seen.last,
+        seen.last and _masked(seen.last, mask),
         ended.get(State.SUCCEEDED, 0),
         ended.get(State.FAILED, 0),
         ended.get(State.CANCELLED, 0),
@@ -597,15 +605,22 @@ def _seen(glimpse: Glimpse, mask: Masker, *, final: bool) -> tuple[Shown, tuple[
         sizes.append(size if head else 0)
         seen.append(size - len(rest) + used)
     stdout, stdout_head, stderr, stderr_head = texts
-    ends = replace(attempt, stdout=stdout, stderr=stderr)
+    outcome = _masked_outcome(attempt.outcome, mask)
+    ends = replace(attempt, stdout=stdout, stderr=stderr, outcome=outcome)
     cut = Shown(ends, sizes[0], sizes[1], stdout_head, stderr_head)
     return cut, (seen[0], seen[1])
 
 
-def _masked(text: str, mask: Masker) -> str:
-    return mask(text.encode("utf-8", "surrogateescape")).decode("utf-8", "replace")
+def _masked_outcome(outcome: Outcome | None, mask: Masker) -> Outcome | None:
+    return outcome and replace(outcome, detail=mask.text(outcome.detail))
+
+
+def _masked(run: Run, mask: Masker) -> Run:
+    outcome = _masked_outcome(run.outcome, mask)
+    event, delivery_id = mask.text(run.event), mask.text(run.delivery_id)
+    return replace(run, event=event, delivery_id=delivery_id, outcome=outcome)
 
 
 def _masked_refusal(refusal: Refusal, mask: Masker) -> Refusal:
     path = refusal.path.encode("latin-1", "replace").decode("utf-8", "replace")
-    return replace(refusal, path=_masked(path, mask), why=_masked(refusal.why, mask))
+    return replace(refusal, path=mask.text(path), why=mask.text(refusal.why))

@@ -575,6 +575,8 @@ class Fresh:
     data: bytes
     at: int
     left_out: int = 0
+    cut_off: bool = False
+    """True if what the script printed next has not been kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -236,6 +236,16 @@ class Journal(Protocol):
         """Finish what was asked for and let go of the file."""
 
 
+class Secrets(Protocol):
+    """What is never to be shown."""
+
+    longest: int
+    """Bytes of the longest one."""
+
+    def across(self, text: bytes, place: int) -> tuple[int, int]:
+        """The part of a text that a secret fills which lies across a place; empty if none does."""
+
+
 Stream = Literal["out", "err"]
 Emit = Callable[[Stream, bytes], None]
 Ended = Callable[[Outcome], None]
@@ -267,6 +277,9 @@ class Start:
 
     lease: tuple[float, float] = (float("inf"), float("inf"))
     """When it gets TERM, and KILL, because its lease is about to end: monotonic clock."""
+
+    secrets: Secrets | None = None
+    """Of which no half may stay where the middle of an output is left out."""
 
 
 @dataclass(frozen=True, slots=True)

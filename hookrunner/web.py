@@ -99,6 +99,7 @@ PLACES: Queries = {
     "attempt": (r"[1-9][0-9]{0,8}", "the number of an attempt"),
     "stdout": PLACE,
     "stderr": PLACE,
+    "exact": ("1", "1, for what was sent as it was, secrets and all; with nothing else"),
 }
 
 RUN_ID = re.compile(r"[a-z2-7]{20}")
@@ -260,7 +261,7 @@ class Web:
                 found = self.journal.runs(read_query(asked))
         except JournalUnavailable as error:
             raise unavailable(error) from None
-        return as_json(200, {"runs": [telling.row(run) for run in found]})
+        return as_json(200, {"runs": [telling.row(run, self.log.mask) for run in found]})
 
     def state(self, environ: Environ, run_id: str) -> Answer:
         """How a run stands, for whoever knows its unguessable id; all for the administrator."""
@@ -270,6 +271,10 @@ class Web:
         if asked or environ.get("HTTP_AUTHORIZATION"):
             self._need_admin(environ)
             told = partial(self._printed, asked) if asked else self._whole
+            if asked.pop("exact", ""):
+                if asked:
+                    raise Refused(400, f"exact goes with nothing else, and not with {min(asked)}")
+                told = partial(self._whole, exact=True)
         try:
             run = self.journal.standing(run_id) if RUN_ID.fullmatch(run_id) else None
             if run is None:
@@ -278,12 +283,12 @@ class Web:
         except JournalUnavailable as error:
             raise unavailable(error) from None
 
-    def _whole(self, run: Run) -> dict[str, Json]:
+    def _whole(self, run: Run, *, exact: bool = False) -> dict[str, Json]:
         new = self.journal.recorded(run.run_id)
         if new is None:  # it was pruned at this moment
             raise Refused(404, "there is no such run")
         attempts = self.journal.attempts(run.run_id, telling.WHOLE)
-        return telling.whole(run, new, attempts, self.log.mask)
+        return telling.whole(run, new, attempts, self.log.mask, exact=exact)
 
     def _printed(self, asked: Mapping[str, str], run: Run) -> dict[str, Json]:
         number, mask = int(asked.get("attempt", run.attempt)), self.log.mask
@@ -362,9 +367,10 @@ class Web:
         return problem(Refused(503, "stopping; send it again soon", headers=SOON))
 
     def log_refusal(self, environ: Environ, refused: Refused) -> None:
-        method = environ.get("REQUEST_METHOD", "")[:20]
-        # Masked before it is cut: half of a secret is not known for one.
-        path = self.log.mask(raw_path(environ).encode("latin-1", "replace")).decode("latin-1")
+        # Masked before they are cut: half of a secret is not known for one.
+        mask = self.log.mask
+        method = mask.text(environ.get("REQUEST_METHOD", ""))[:20]
+        path = mask.payload(raw_path(environ).encode("latin-1", "replace")).decode("latin-1")
         address = client_address(environ, self.trusted)
         self.log.info(
             f"refused {method} {path[:200]}: {refused.why} ({refused.status} to {address})",
@@ -374,7 +380,7 @@ class Web:
         )
         size = environ.get("CONTENT_LENGTH", "")
         size = int(size) if size.isdigit() else 0
-        why = self.log.mask(refused.why.encode("utf-8", "replace")).decode()[:LONGEST_WHY]
+        why = mask.text(refused.why.encode("utf-8", "replace").decode())[:LONGEST_WHY]
         self.journal.note(
             Refusal(time.time(), method, path[:200], refused.status, why, address, size)
         )

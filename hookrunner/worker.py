@@ -40,7 +40,7 @@ from hookrunner.model import (
     Terms,
     Why,
 )
-from hookrunner.seams import Journal, Launcher, Ready, Start
+from hookrunner.seams import Journal, Launcher, Ready, Secrets, Start
 from hookrunner.units import show_duration
 
 IDLE = 5.0
@@ -208,7 +208,8 @@ class Workers:
         claim = attempt.claim
         folder = self.folder / f"{claim.run_id}.{claim.attempt}"
         try:
-            start = prepare(claim, hook, config, folder, ends(claim.asked_at, self.lease))
+            lease = ends(claim.asked_at, self.lease)
+            start = prepare(claim, hook, config, folder, lease, self.log.mask)
         except Refused as error:
             # It was taken in under another hooks.yaml, and today's cannot read it.
             told = error.told
@@ -453,7 +454,12 @@ def failure_run(run: Run, new: NewRun) -> NewRun:
 
 
 def prepare(
-    claim: Claim, hook: Hook, config: Config, folder: Path, lease: tuple[float, float]
+    claim: Claim,
+    hook: Hook,
+    config: Config,
+    folder: Path,
+    lease: tuple[float, float],
+    secrets: Secrets | None = None,
 ) -> Start:
     """Make the attempt's folder, and everything that the script gets. Raises OSError, Refused."""
     new = claim.new
@@ -483,6 +489,7 @@ def prepare(
         shield=hook.shield,
         warm=starts_warm(hook, command),
         lease=lease,
+        secrets=secrets,
     )
 
 

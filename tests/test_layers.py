@@ -19,6 +19,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("hookrunner",),  # the package itself: its version
     ("model",),
     ("seams",),
+    ("spelling",),
     ("mask",),
     ("log",),
     ("loop",),

@@ -252,7 +252,8 @@ def test_progress_counts_what_is_left_out(journal: Journal) -> None:
     run_id = made(journal)
     journal.append(claimed(journal), b"headhead\n[... 5 bytes left out ...]\ntailtail", b"")
 
-    assert progress(journal, run_id, 4).stdout == Fresh(b"head", 8)
+    assert progress(journal, run_id, 4).stdout == Fresh(b"head", 8, cut_off=True)
+    assert progress(journal, run_id, 4, most=3).stdout == Fresh(b"hea", 7)
     assert progress(journal, run_id, 8).stdout == Fresh(b"tailtail", 21, 5)
     assert progress(journal, run_id, 10).stdout == Fresh(b"tailtail", 21, 3)
     assert progress(journal, run_id, 13).stdout == Fresh(b"tailtail", 21)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import re
 from collections.abc import Iterator
@@ -328,6 +329,105 @@ def test_refusals_are_shown_without_what_they_carried(server: Server, admin: Bro
     assert "/signed" in text
     assert "github" in text
     assert "the payload of it" not in text
+
+
+WORDS = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/json", json.dumps({"n": 1, "s": SECRET, SECRET: 2})),
+        (
+            "application/json",
+            '{"n": 1, "s": "' + "".join(f"\\u{ord(c):04x}" for c in SECRET) + '"}',
+        ),
+        (FORM, urlencode({"n": 1, "s": SECRET, SECRET: 2})),
+        (FORM, "n=1&s=" + "".join(f"%{ord(c):02X}" for c in SECRET)),
+        (
+            FORM,
+            urlencode(
+                {"n": 1, "s": json.dumps([SECRET.replace("S", "$")]).replace("$", "\\u0053")}
+            ),
+        ),
+    ],
+)
+def test_no_secret_of_what_was_sent_is_shown_however_it_was_spelt(
+    server: Server, admin: Browser, kind: str, body: str
+) -> None:
+    query = urlencode({"q": f"{SECRET}!"})
+    given = {"Content_Type": kind, "X_Told": f"it is {SECRET}"}
+    run_id = server.post(f"/hello?{query}", body, **given).headers["Hook-Run"]
+    deployed = server.post(f"/deploy/{quote(SECRET)}", body, **given).headers["Hook-Run"]
+
+    for each in (run_id, deployed):
+        server.wait_until_over(each)
+        page = unescape(admin.get(f"/-/runs/{each}").text)
+        said = json.dumps(server.get(f"/-/runs/{each}", **WORDS).json)
+        for text in (page, said):
+            assert "Secret" not in text
+            assert "it is ****" in text
+    assert "q=****%21" in unescape(admin.get(f"/-/runs/{run_id}").text)
+    assert "/deploy/****" in unescape(admin.get(f"/-/runs/{deployed}").text)
+    exact = server.get(f"/-/runs/{run_id}?exact=1", **WORDS).json
+    assert exact["request"]["body"]["text"] == body
+    assert exact["request"]["headers"]["x-told"] == f"it is {SECRET}"
+    assert server.get(f"/-/runs/{run_id}?exact=1").status == 401
+    mixed = server.get(f"/-/runs/{run_id}?exact=1&stdout=0", **WORDS)
+    assert mixed.json["detail"] == "exact goes with nothing else, and not with stdout"
+
+
+def test_a_secret_that_names_an_event_or_a_delivery_is_masked(
+    server: Server, admin: Browser
+) -> None:
+    body = b'{"n": 1}'
+    proof = hmac.new(SECRET.encode(), body, "sha256").hexdigest()
+    headers = {"X_Hub_Signature_256": f"sha256={proof}", "X_GitHub_Delivery": TOKEN}
+    headers |= {"X_GitHub_Event": SECRET, "Content_Type": "application/json"}
+    run_id = server.post("/signed", body.decode(), **headers).headers["Hook-Run"]
+    server.wait_until_over(run_id)
+
+    for path in (f"/-/runs/{run_id}", "/-/runs", "/-/", "/-/hook?path=/signed"):
+        page = unescape(admin.get(path).text)
+        assert run_id in page
+        assert SECRET not in page
+        assert TOKEN not in page
+    [listed] = server.get(f"/-/runs?id={run_id}", **WORDS).json["runs"]
+    assert (listed["event"], listed["delivery"]) == ("****", "****")
+    whole = server.get(f"/-/runs/{run_id}", **WORDS).json
+    assert (whole["event"], whole["delivery"]) == ("****", "****")
+    assert not any(TOKEN in line or SECRET in line for line in server.lines)
+
+
+def test_a_refusal_shows_no_half_of_a_secret_that_was_quoted_in_it(
+    server: Server, admin: Browser
+) -> None:
+    server.post("/hello", "{}", Content_Type=f"{'x' * 80}/{SECRET}")
+    server.wait_for_line(f"{'x' * 80}/****")
+
+    wait_until(lambda: f"{'x' * 80}/" in admin.get("/-/refusals").text, "a refusal's note")
+    assert SECRET[:16] not in unescape(admin.get("/-/refusals").text)
+    assert not any(SECRET[:16] in line for line in server.lines)
+
+
+def test_a_refusal_of_before_a_secret_was_known_does_not_show_it(tmp_path: Path) -> None:
+    project = write_project(tmp_path / "project")
+    with project.serve(ADMIN_TOKEN=TOKEN) as server:
+        path = f"/-/runs?{urlencode({'now-a-secret': 1})}"
+        assert server.get(path, **WORDS).status == 400
+    with project.serve(ADMIN_TOKEN=TOKEN, SECRET="now-a-secret") as server:
+        browser = Browser(server)
+        browser.log_in()
+        text = unescape(browser.get("/-/refusals").text)
+        assert "'****' is none of" in text
+        assert "now-a-secret" not in text
+
+
+def test_only_a_proxy_that_is_believed_says_that_there_is_tls(tmp_path: Path) -> None:
+    with write_project(tmp_path / "project").serve(ADMIN_TOKEN=TOKEN) as server:
+        answer = Browser(server).log_in(X_Forwarded_Proto="https")
+    assert answer.status == 303
+    assert "Secure" not in answer.headers["Set-Cookie"]
 
 
 def test_what_is_hostile_is_shown_as_text(server: Server, admin: Browser) -> None:

@@ -354,7 +354,8 @@ def _progress(
         if at.first < at.end:
             part = {**given, "first": at.first, "most": min(most, at.end - at.first)}
             [data] = db.execute(PART.format(stream=stream), part).fetchone()
-            piece = Fresh(data, at.at + len(data), at.left_out)
+            cut_off = at.is_head and at.first + len(data) == at.end
+            piece = Fresh(data, at.at + len(data), at.left_out, cut_off)
         pieces.append(piece)
     over = attempt_state != State.RUNNING
     return Progress(State(state), last, over, *pieces)

@@ -423,7 +423,8 @@ def _progress(
         if at.first < at.end:
             size = min(most, at.end - at.first)
             [[data]] = rows(db, PART.format(stream=stream), (at.first + 1, size, seq, attempt))
-            piece = Fresh(data, at.at + len(data), at.left_out)
+            cut_off = at.is_head and at.first + len(data) == at.end
+            piece = Fresh(data, at.at + len(data), at.left_out, cut_off)
         pieces.append(piece)
     over = attempt_state != State.RUNNING
     return Progress(State(state), last, over, *pieces)

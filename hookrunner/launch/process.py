@@ -193,8 +193,8 @@ class ProcessLauncher:
                 ended=ended,
                 began=began,
                 supervisor=self._supervisors,
-                out=Capture(start.max_output),
-                err=Capture(start.max_output),
+                out=Capture(start.max_output, start.secrets),
+                err=Capture(start.max_output, start.secrets),
             )
             self._enrol(running, theirs)
         except (OSError, ValueError):
