@@ -168,6 +168,11 @@ RULES = [
         [g({}), g({"x": "a"}, let_in=False), g({"x": "b"}), g({**PUSH, "x": "a"})],
     ),
     Case(
+        "through-null",
+        guarded({"or": [MAIN, {"not": match("payload", "head.id", "x")}]}),
+        [g({"head": {"id": "y"}}), g({**PUSH, "head": None}), g({"head": None}, let_in=False)],
+    ),
+    Case(
         "multi-level",
         {
             "trigger-rule": {

@@ -36,37 +36,62 @@ class CannotSay(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A rule as schemas: `true` when it holds, `error` when a value is not there."""
+    """A rule as schemas: `true` when it holds, `error` when a value is not there, `fatal` when
+    a name leads on through null, of which webhook refuses the whole delivery."""
 
     true: Json
     error: Json
+    fatal: Json = False
     sure: bool = True
-    """True if it cannot be both: only a `not` can."""
+    """True if it cannot be true and an error: only a `not` can."""
+
+    clean: bool = True
+    """True if it cannot be true and fatal."""
 
     @property
     def good(self) -> Json:
         """What an `and` wants of it."""
         return self.true if self.sure else all_of([self.true, negate(self.error)])
 
+    @property
+    def whole(self) -> Json:
+        """What the delivery must be, if this is all of the rule."""
+        return self.true if self.clean else all_of([self.true, negate(self.fatal)])
+
 
 def of_all(parts: Sequence[Judged]) -> Judged:
     """webhook's `and`: it stops at the first that is not good."""
     errors: list[Json] = []
+    fatal: list[Json] = []
     before: list[Json] = []
     for part in parts:
         errors.append(all_of([*before, part.error]))
+        fatal.append(all_of([*before, part.fatal]))
         before.append(part.good)
-    return Judged(all_of(before), any_of(errors))
+    clean = all(part.clean for part in parts)
+    return Judged(all_of(before), any_of(errors), any_of(fatal), clean=clean)
 
 
 def of_any(parts: Sequence[Judged]) -> Judged:
-    """webhook's `or`: an error is passed over."""
-    return Judged(any_of([part.true for part in parts]), False)
+    """webhook's `or`: it stops at the first that is true; an error is passed over."""
+    fatal: list[Json] = []
+    before: list[Json] = []
+    for part in parts:
+        fatal.append(all_of([*before, part.fatal]))
+        before.append(negate(part.true))
+    found = any_of(fatal)
+    return Judged(any_of([part.true for part in parts]), False, found, clean=found is False)
 
 
 def of_none(part: Judged) -> Judged:
     """webhook's `not`: what is an error stays one, and is true all the same."""
-    return Judged(negate(part.true), part.error, sure=part.error is False)
+    return Judged(
+        negate(part.true),
+        part.error,
+        part.fatal,
+        sure=part.error is False,
+        clean=part.fatal is False,
+    )
 
 
 def of_value(argument: Argument, value: str, *, gets: bool) -> Judged:
@@ -137,10 +162,34 @@ def _at(argument: Argument, wanted: Json, *, gets: bool) -> Judged:
     else:
         raise CannotSay(f"a rule cannot look at the source {argument.source!r} here")
     guard = {"method": {"not": {"const": "GET"}}} if gets and place == "payload" else {}
+    through = _through_null(name) if place == "payload" else False
     return Judged(
         {"properties": {**guard, place: whole}},
         negate({"properties": {**guard, place: there}}),
+        through if through is False else {"properties": {**guard, place: through}},
     )
+
+
+def _through_null(name: str) -> Json:
+    """A dotted name that leads on through null."""
+    first, dot, rest = name.partition(".")
+    if not dot:
+        return False
+    inner = any_of([{"type": "null"}, _through_null(rest)])
+    kinds: list[Json] = [{**_property(first, inner), "not": {"required": [name]}}]
+    if first == "root" and (listed := _through_null(rest)):
+        kinds.append(all_of([{"type": "array"}, listed]))
+    if re.fullmatch(r"[0-9]{1,9}", first):
+        kinds.append(_item(int(first), inner))
+    return any_of(kinds)
+
+
+def _item(number: int, wanted: Json) -> Json:
+    """An item of a list. Raises CannotSay."""
+    if number > MOST_ITEMS:
+        raise CannotSay(f"a rule cannot count to item {number} of a list")
+    items = [*[True] * number, wanted]
+    return {"type": "array", "minItems": len(items), "prefixItems": items}
 
 
 def payload(name: str, wanted: Json) -> Json:
@@ -157,18 +206,14 @@ def _within(name: str, wanted: Json) -> Json:
     first, dot, rest = name.partition(".")
     kinds = [_called(name, wanted) if dot else _property(name, wanted)]
     if re.fullmatch(r"[0-9]{1,9}", first):
-        if int(first) > MOST_ITEMS:
-            raise CannotSay(f"a rule cannot count to item {first} of a list")
-        items: list[Json] = [True] * int(first)
-        items.append(_within(rest, wanted) if dot else wanted)
-        kinds.append({"type": "array", "minItems": len(items), "prefixItems": items})
+        kinds.append(_item(int(first), _within(rest, wanted) if dot else wanted))
     return any_of(kinds)
 
 
 def _called(name: str, wanted: Json) -> Json:
     """A name with dots, as a key or as a path, of an object."""
     first, _, rest = name.partition(".")
-    found = {"type": "object", "if": {"required": [name]}}
+    found: dict[str, Json] = {"type": "object", "if": {"required": [name]}}
     found["then"] = True if wanted is True else {"properties": {name: wanted}}
     further = _property(first, _within(rest, wanted))
     return {**found, "else": {key: further[key] for key in further if key != "type"}}

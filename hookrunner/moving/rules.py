@@ -35,7 +35,7 @@ SECRET = re.compile(
 KEY = re.compile(r"(?<!event[-_])(?<![a-z0-9])key$", re.IGNORECASE)
 """In a header or a query, where no payload's `project.key` stands."""
 
-MADE_UP = re.compile(r"(?=(?:.*[0-9]){3})(?=(?:.*[A-Za-z]){3})[A-Za-z0-9_+=-]{20,}|<[^>]*>")
+MADE_UP = re.compile(r"(?=(?:.*[0-9]){3})(?=(?:.*[A-Za-z]){3})[A-Za-z0-9_+=-]{20,}|<(?!nil>)[^>]*>")
 """What nobody types: random, or a place to put something random."""
 
 EVENT = re.compile(r"event|content-type|user-agent|action|hook-id|target-type", re.IGNORECASE)
@@ -88,8 +88,8 @@ def judge(conditions: Sequence[Mapping[str, Json]], *, alone: bool, gets: bool) 
     """Conditions as one schema. `alone`: they are the whole rule, under no `and`."""
     judged = [_judged(each, holds=True, gets=gets) for each in conditions]
     if alone and len(judged) == 1:
-        return judged[0].true
-    return of_all(judged).true
+        return judged[0].whole
+    return of_all(judged).whole
 
 
 def _judged(rule: Mapping[str, Json], *, holds: bool, gets: bool) -> Judged:
