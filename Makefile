@@ -17,8 +17,8 @@ check: $(VENV)/.run
 	@$(BIN)/python runner.py check
 
 test: $(VENV)/.test
-	@[ -z "$$CI" ] || command -v chromium || \
-	  { apt-get update -q && apt-get install -y -q --no-install-recommends chromium; } >/dev/null
+	@[ -z "$$CI" ] || { command -v chromium && command -v webhook; } || \
+	  { apt-get update -q && apt-get install -y -q --no-install-recommends chromium webhook; } >/dev/null
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -26,6 +26,7 @@ VERBS: Mapping[str, str] = {
     SERVE: "serve hooks.yaml (the default)",
     "check": "say what is wrong with hooks.yaml, or show its hooks",
     "new": "add a hook: its entry, a script to begin with, a schema from a sample",
+    "import": "take over the hooks of adnanh/webhook",
     "senders": "what to paste where, for every sender that auth: knows",
     "form": "print the Apps Script that sends a Google Form's answers to a hook",
     "send": "post to a hook as its sender would, and show what comes of it",
@@ -39,8 +40,8 @@ VERBS: Mapping[str, str] = {
 }
 """The verbs, each a module of `hookrunner.verbs`, which is imported when it is asked for."""
 
-MODULES = {"try": "once"}
-"""The module of a verb whose name is a word of Python's."""
+MODULES = {"try": "once", "import": "import_"}
+"""The modules of verbs whose names are words of Python's."""
 
 SETTINGS = """each setting can also be an environment variable: HOOKS (--config), DATA_DIR (--data),
 HOST, PORT, THREADS, SLOTS, GRACE, LEASE; LOG_FORMAT=text|logfmt|json; FORWARDED_ALLOW lists
