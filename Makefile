@@ -25,8 +25,9 @@ test: $(VENV)/.test
 	$(BIN)/python -m pytest
 
 bench: $(VENV)/.test
+	@$(BIN)/python -m pip install --quiet -r requirements-bench.txt || true
 	@command -v webhook hey >/dev/null || apt-get install -y -q webhook hey >/dev/null || true
-	@missed=0; for each in startup accept auth peer pages; do \
+	@missed=0; for each in startup accept auth peer pages scale; do \
 		echo "== $$each"; $(BIN)/python benchmarks/$$each.py || missed=1; \
 	done; exit $$missed
 
