@@ -106,7 +106,7 @@ class PostgresJournal:
         self._say = say
         self._lost_after = lost_after
         hears = direct and listen
-        self._link = Link(url, max(connections, LEAST) - hears, synced=direct)
+        self._link = Link(url, max(connections, LEAST) - hears, direct=direct)
         self._looks = Looks(self._link)
         self._room = Room()
         self._watchers = Watchers()

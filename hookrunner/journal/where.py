@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import ip_address
-from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlsplit
 
 from hookrunner.model import Trouble
 
@@ -36,10 +36,10 @@ def _with_tls(url: str, name: str, environ: Mapping[str, str]) -> str:
         raise Trouble(_told(name)) from None
     said = parse_qs(parts.query)
     host = said.get("host", [host])[-1]
+    _, _, rest = url.partition("://")
     if not ("sslmode" in said or environ.get("PGSSLMODE") or _is_local(host)):
-        more = urlencode({"sslmode": "require"})
-        parts = parts._replace(query=f"{parts.query}&{more}" if parts.query else more)
-    return urlunsplit(parts._replace(scheme="postgresql"))
+        rest += f"{'&' if parts.query else '?'}sslmode=require"
+    return f"postgresql://{rest}"
 
 
 def _is_local(host: str) -> bool:
