@@ -134,6 +134,7 @@ class Server:
     lines: list[str] = field(default_factory=list)
     port: int = 0
     program: Sequence[str] = (str(REPOSITORY / "runner.py"),)
+    flags: Sequence[str] = ("--port", "0")
     prefix: ClassVar[Sequence[str]] = ()
     """What its command begins with."""
 
@@ -149,8 +150,7 @@ class Server:
                 *self.prefix,
                 sys.executable,
                 *self.program,
-                "--port",
-                "0",
+                *self.flags,
                 *self.arguments,
             ],
             cwd=self.folder,
