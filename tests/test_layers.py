@@ -19,6 +19,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("hookrunner",),  # the package itself: its version
     ("model",),
     ("seams",),
+    ("counts",),
     ("mask",),
     ("log",),
     ("loop",),
@@ -65,7 +66,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("live",),
     ("admin",),
     ("web",),
-    ("serving",),
+    ("serving", "metrics"),
     ("app",),
     ("verbs", "verbs.terminal", "verbs.context", "verbs.shape"),
     ("verbs.remote",),
@@ -89,6 +90,7 @@ ONLY_IMPORTER = {
     "urllib3": "verbs.remote",
     "tqdm": "verbs.terminal",
     "genson": "drafting",
+    "prometheus_client": "metrics",
 }
 
 
