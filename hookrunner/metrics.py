@@ -34,6 +34,15 @@ Labels = tuple[str, ...]
 
 LIVE = (State.QUEUED, State.RUNNING)
 
+FORESEEN = (
+    ("401", "credentials"),
+    ("422", "unfit"),
+    ("429", "too fast"),
+    ("503", "queue full"),
+    ("503", "journal unavailable"),
+)
+"""Refusals that are there from the beginning: somebody may want to be woken by the first."""
+
 
 class Metrics(Collector):
     """All that is measured of a program."""
@@ -91,7 +100,7 @@ class Metrics(Collector):
             "refusals",
             "Requests that were turned away; the hook is empty where none was meant.",
             ["hook", "status", "reason"],
-            _of([*hooks, ""], refused),
+            _of(hooks, {}, FORESEEN) | _of([*hooks, ""], refused),
         )
 
     def _runs(self, hooks: Iterable[str]) -> Iterator[Metric]:
@@ -140,7 +149,7 @@ class Metrics(Collector):
             live |= {(hook, s.value): n for s, n in zip(LIVE, numbers, strict=True)}
         waited = {hook: backlog.waited for hook, backlog in found.items()}
         yield _gauge("journal_up", "Whether the journal could be read for this.", [], {(): up})
-        yield _gauge("runs", "Runs that have not ended, as the journal has.", LABELS_LIVE, live)
+        yield _gauge("runs", "Runs that have not ended yet.", ["hook", "state"], live)
         yield _gauge(
             "queue_oldest_seconds",
             "For how long the run that is longest due has been so.",
@@ -184,9 +193,6 @@ class Metrics(Collector):
             [],
             {(): self._log.dropped},
         )
-
-
-LABELS_LIVE = ["hook", "state"]
 
 
 def _of(

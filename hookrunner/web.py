@@ -378,11 +378,14 @@ class Web:
             return None
         return problem(Refused(503, "stopping; send it again soon", headers=SOON))
 
+    def count_refusal(self, hook: str, refused: Refused) -> None:
+        """Count a refusal; `hook` is empty for what is no hook's."""
+        self.refused.add(hook, str(refused.status), refused.reason)
+
     def log_refusal(self, environ: Environ, refused: Refused) -> None:
         """Have a refusal counted, in the log, and in the journal."""
         asked = raw_path(environ)
-        hook = "" if asked.startswith("/-") else self.hook_of(asked)
-        self.refused.add(hook, str(refused.status), refused.reason)
+        self.count_refusal("" if asked.startswith("/-") else self.hook_of(asked), refused)
         method = environ.get("REQUEST_METHOD", "")[:20]
         # Masked before it is cut: half of a secret is not known for one.
         path = self.log.mask(asked.encode("latin-1", "replace")).decode("latin-1")
