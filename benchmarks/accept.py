@@ -1,6 +1,6 @@
 """How many deliveries a second are accepted for good, and whether claiming stays flat.
 
-    python benchmarks/accept.py [rounds]
+    python benchmarks/accept.py [rounds] [--scrape]
 
 The limits are this machine's own, measured in the same run, in turns: a bare Bottle
 application on waitress with the same settings, which reads the body and answers 202, and
@@ -11,12 +11,17 @@ No accepted run is started while we measure, or we would measure the starts of s
 hook is `order: strict`, its first run lasts longer than the benchmark, and `queue` is
 large enough for the rest. Each round has a server and a journal of its own.
 
+With --scrape it measures something else instead: the same deliveries, without anybody who scrapes
+/-/metrics and with somebody who does four times a second (Prometheus does once a minute, unless
+it is told otherwise), in turns on the same server, and the ratio.
+
 Then, a claim from a table of 1,000,000 finished runs against one from an empty table,
 with the disk's share taken out, which is the same for both and would hide the rest.
 """
 
 from __future__ import annotations
 
+import http.client
 import json
 import multiprocessing
 import re
@@ -49,6 +54,8 @@ WARM_UP = 0.3
 THREADS = 40
 FINISHED = 1_000_000
 CLAIMS = 1000
+SCRAPE_EVERY = 0.25
+LEAST_SCRAPED = 0.95
 
 HOOKS = """
 /accept:
@@ -73,6 +80,7 @@ SCHEMA = {
 COMMITS = [{"id": f"{n:040x}", "message": f"change {n}: " + "x" * 100} for n in range(5)]
 BODY = json.dumps({"ref": "refs/heads/main", "number": 17, "commits": COMMITS}).encode()
 TOKEN = "benchmark-token-of-some-length"
+ADMIN_TOKEN = "administrator-of-the-benchmark"
 REQUEST = (
     "POST /accept HTTP/1.1\r\n"
     "Host: 127.0.0.1\r\n"
@@ -97,11 +105,14 @@ class Load:
 
 def main() -> int:
     """Print what was measured; 1 if a limit is missed."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    asked = [argument for argument in sys.argv[1:] if argument != "--scrape"]
+    rounds = int(asked[0]) if asked else 5
     with (
         tempfile.TemporaryDirectory() as folder,
         ProcessPoolExecutor(1, mp_context=SPAWN) as other,
     ):
+        if "--scrape" in sys.argv:
+            return int(not _scrapes(Path(folder), other, rounds))
         accepts = _accepts(Path(folder), other, rounds)
         claims = other.submit(_claims, Path(folder)).result()
     return int(not (accepts and claims))
@@ -137,6 +148,52 @@ def _accepts(folder: Path, other: ProcessPoolExecutor, rounds: int) -> bool:
     return rate >= LEAST_RATE and p99 <= MOST_P99
 
 
+def _scrapes(folder: Path, other: ProcessPoolExecutor, rounds: int) -> bool:
+    """Measure deliveries with and without scrapes, and print them; True if within the limit."""
+    project = _project(folder / "project")
+    loads: dict[tuple[int, bool], list[Load]] = {}
+    took: list[float] = []
+    for number in range(rounds):
+        with _our_server(project, folder / f"data-{number}") as port:
+            _scrape(port)  # the first loads the library
+            for clients in CLIENTS:
+                # Who comes second has the longer queue: so each comes first in turn.
+                for scraped in (False, True) if number % 2 else (True, False):
+                    load = other.submit(_load, port, clients)
+                    if scraped:
+                        while not load.done():
+                            took.append(_scrape(port))
+                            time.sleep(SCRAPE_EVERY)
+                    loads.setdefault((clients, scraped), []).append(load.result())
+    print("            deliveries a second             p50, ms           p99, ms")
+    print("clients      alone scraped  ratio     alone scraped     alone scraped")
+    for clients in CLIENTS:
+        one, two = _median(loads[clients, False]), _median(loads[clients, True])
+        print(
+            f"{clients:7}    {one.rate:7.0f} {two.rate:7.0f}   {two.rate / one.rate:4.2f}"
+            f"   {one.p50 * 1000:7.2f} {two.p50 * 1000:7.2f}"
+            f"   {one.p99 * 1000:7.2f} {two.p99 * 1000:7.2f}"
+        )
+    took.sort()
+    p50, most = took[len(took) // 2] * 1000, took[-1] * 1000
+    print(f"{len(took)} scrapes, p50 {p50:.1f} ms, at most {most:.1f} ms")
+    ratio = two.rate / one.rate
+    print(f"rate at {JUDGED} clients, to that without   {ratio:5.2f}  (at least {LEAST_SCRAPED})")
+    return ratio >= LEAST_SCRAPED
+
+
+def _scrape(port: int) -> float:
+    """Scrape the metrics; the seconds that it took."""
+    began = time.perf_counter()
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("GET", "/-/metrics", headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    assert answer.status == 200 and b"hookrunner_runs_recorded_total" in text, text
+    return time.perf_counter() - began
+
+
 def _median(loads: list[Load]) -> Load:
     return Load(
         statistics.median(load.rate for load in loads),
@@ -152,7 +209,7 @@ def _project(target: Path) -> Path:
         ("hooks.yaml", HOOKS),
         ("scripts/hold.sh", HOLD),
         ("schemas/accept.json", json.dumps(SCHEMA)),
-        (".env", f"TOKEN={TOKEN}\n"),
+        (".env", f"TOKEN={TOKEN}\nADMIN_TOKEN={ADMIN_TOKEN}\n"),
     ):
         (target / name).parent.mkdir(exist_ok=True)
         (target / name).write_text(text)

@@ -373,7 +373,8 @@ class Admin:
             wait = self.attempts.wait(address, time.monotonic(), token=self.token())
         if wait > 0:
             after = {"Retry-After": str(math.ceil(wait))}
-            raise Refused(429, "too many attempts; wait a minute", headers=after)
+            told = "too many attempts; wait a minute"
+            raise Refused(429, told, headers=after, reason="guessing")
         yield
         with self.counting:
             self.attempts.pardon(address)

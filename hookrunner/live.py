@@ -141,6 +141,10 @@ class Live:
         for listener in listeners:
             listener.later.end()
 
+    def listening(self) -> int:
+        """How many listen just now."""
+        return len(self._listeners)
+
     def _leave(self, listener: _Listener) -> None:
         with self._lock:
             if listener in self._listeners:

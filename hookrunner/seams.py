@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 from hookrunner.model import (
     Attempt,
+    Backlog,
     Claim,
     Found,
     Full,
@@ -27,6 +28,7 @@ from hookrunner.model import (
     Refusal,
     Run,
     Search,
+    Spread,
     State,
     Terms,
 )
@@ -160,6 +162,12 @@ class Journal(Protocol):
 
     def overview(self, hooks: Collection[str]) -> Overview:
         """What goes on with these hooks, and what went on in the last 24 hours."""
+
+    def backlog(self, hooks: Collection[str]) -> Mapping[str, Backlog]:
+        """What each of these hooks has under way now, of all processes; at little cost."""
+
+    def commits(self) -> Spread:
+        """How long this process's synced commits have taken, since it opened the journal."""
 
     def glimpses(self, run_id: str, most: int) -> list[Glimpse]:
         """All attempts of a run in their order, with at most `most` bytes of each output."""
@@ -312,6 +320,15 @@ class Launcher(Protocol):
 
     def output(self, run_id: str) -> tuple[bytes, bytes] | None:
         """What a script has printed so far on stdout and stderr; None if it does not run."""
+
+    def starts(self) -> Mapping[str, int]:
+        """How many scripts that have ended were started `warm`, `cold`, and `missed`.
+
+        Missed is who was to start warm, and there was nothing to start it from.
+        """
+
+    def spares(self) -> int:
+        """How many children of Python stand ready to become a script just now."""
 
     def cancel(self, run_id: str) -> None:
         """End the script: TERM, and KILL if that does not do."""

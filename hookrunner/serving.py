@@ -323,7 +323,9 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
             most = show_size(self.adj.max_request_body_size - 1)
             told = f"the body is larger than the largest max_body in hooks.yaml, {most}"
         self.say_refused(f"{told} ({error.code} to {self.addr[0]})")
-        return problem(Refused(error.code, told))
+        refused = Refused(error.code, told)
+        self.server.application.count_refusal("", refused)
+        return problem(refused)
 
     def tell(self, call: _Call, answer: Answer) -> None:
         """Send the answer to the request that is being served."""

@@ -34,6 +34,7 @@ from hookrunner.answer import (
 )
 from hookrunner.auth import authenticate
 from hookrunner.auth.credential import Bearer
+from hookrunner.counts import Count
 from hookrunner.intake import SOON, Accepted, Ignored, Intake, Judged, unavailable
 from hookrunner.log import Log, place_of
 from hookrunner.model import (
@@ -64,7 +65,7 @@ LONGEST_WAIT = 25.0
 
 OWN_PAGES = {
     r"/-/": "GET",
-    r"/-/(health|ready|hook|refusals)": "GET",
+    r"/-/(health|ready|metrics|hook|refusals)": "GET",
     r"/-/login": "GET, POST",
     r"/-/(logout|hook/try)": "POST",
     r"/-/assets/[^/]+": "GET",
@@ -132,7 +133,7 @@ class Web:
         self.journal = journal
         self.log = log
         self.trusted = trusted
-        self.waiters = threading.BoundedSemaphore(MOST_WAITERS)
+        self.waiters = Places(MOST_WAITERS)
         self.waits_over = False
         self.checks = {"journal": self._journal_fault, **(checks or {})}
         self.admin = Admin(
@@ -140,6 +141,13 @@ class Web:
         )
         self.owner = ""
         """A token for who can read our files, and so may do what the administrator may."""
+
+        self.refused = Count()
+        """What was turned away, by hook (empty for what is none's), status and reason."""
+
+        self.measure: Callable[[str], tuple[str, bytes]] | None = None
+        """The metrics for an Accept header: their content type, and the text."""
+
         self.app = self._routes()
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -178,6 +186,7 @@ class Web:
         app.catchall = False
         app.route("/-/health", "GET", self._answering(self.health))
         app.route("/-/ready", "GET", self._answering(self.ready))
+        app.route("/-/metrics", "GET", self._answering(self.metrics))
         admin = self.admin
         for path, method, page in (
             ("/-/", "GET", admin.overview),
@@ -244,6 +253,14 @@ class Web:
     def health(self, environ: Environ) -> Answer:
         """That the process is there and answers."""
         return as_json(200, {"status": "ok"})
+
+    def metrics(self, environ: Environ) -> Answer:
+        """Numbers for Prometheus; for the administrator."""
+        self._need_admin(environ)
+        if self.measure is None:
+            raise Refused(404, "there is no such page")
+        kind, text = self.measure(environ.get("HTTP_ACCEPT", ""))
+        return Answer(200, text, {"Content-Type": kind, "Cache-Control": "no-store"})
 
     def runs(self, environ: Environ) -> Answer:
         """The runs that a query asks for, newest first; for the administrator."""
@@ -366,11 +383,18 @@ class Web:
             return None
         return problem(Refused(503, "stopping; send it again soon", headers=SOON))
 
+    def count_refusal(self, hook: str, refused: Refused) -> None:
+        """Count a refusal; `hook` is empty for what is no hook's."""
+        self.refused.add(hook, str(refused.status), refused.reason)
+
     def log_refusal(self, environ: Environ, refused: Refused) -> None:
+        """Have a refusal counted, in the log, and in the journal."""
+        asked = raw_path(environ)
+        self.count_refusal("" if asked.startswith("/-") else self.hook_of(asked), refused)
         # Masked before they are cut: half of a secret is not known for one.
         mask = self.log.mask
         method = mask.text(environ.get("REQUEST_METHOD", ""))[:20]
-        path = mask.payload(raw_path(environ).encode("latin-1", "replace")).decode("latin-1")
+        path = mask.payload(asked.encode("latin-1", "replace")).decode("latin-1")
         address = client_address(environ, self.trusted)
         self.log.info(
             f"refused {method} {path[:200]}: {refused.why} ({refused.status} to {address})",
@@ -386,6 +410,27 @@ class Web:
         )
 
 
+class Places:
+    """So many places, of which some are taken."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.taken = 0
+        self._lock = threading.Lock()
+
+    def take(self) -> bool:
+        """Take one; False if there is none."""
+        with self._lock:
+            free = self.taken < self.most
+            self.taken += free
+            return free
+
+    def leave(self) -> None:
+        """Give it back."""
+        with self._lock:
+            self.taken -= 1
+
+
 class _Sender:
     """Who has sent a delivery, from its recording to its answer."""
 
@@ -393,7 +438,7 @@ class _Sender:
         self.web = web
         self.environ = environ
         self.wait = wait
-        self.waits = wait.seconds > 0 and web.waiters.acquire(blocking=False)
+        self.waits = wait.seconds > 0 and web.waiters.take()
         self.later: Later = environ[LATER]
         self.accepted: Accepted | None = None
         self.stop_timer: Callable[[], None] | None = None
@@ -455,7 +500,7 @@ class _Sender:
     def _answer(self, answer: Answer) -> None:
         if self.waits:
             self.waits = False
-            self.web.waiters.release()
+            self.web.waiters.leave()
         self.later.answer(answer)
 
     def _on_loop(self, step: Callable[[T], None]) -> Callable[[T], None]:

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from hookrunner import form, payload, retry
 from hookrunner.config import Config
+from hookrunner.counts import LONG, Count, DurationsBy
 from hookrunner.imports import Imports, imports_of
 from hookrunner.log import Log, place_of
 from hookrunner.loop import Loop, Step
@@ -40,7 +41,7 @@ from hookrunner.model import (
     Terms,
     Why,
 )
-from hookrunner.seams import Journal, Launcher, Ready, Secrets, Start
+from hookrunner.seams import Emit, Ended, Journal, Launcher, Ready, Secrets, Start
 from hookrunner.units import show_duration
 
 IDLE = 5.0
@@ -123,6 +124,12 @@ class Workers:
         self.ended = threading.Event()
         self.nudged = threading.Event()
         self.attempts: dict[str, _Attempt] = {}
+        self.ended_runs, self.failed_attempts, self.told = Count(), Count(), Count()
+        """By hook and state, by hook and why; the runs recorded to tell of a failure, by hook."""
+
+        self.waited, self.took = DurationsBy(LONG), DurationsBy(LONG)
+        """Seconds from recording to start, and of the scripts; by hook."""
+
         self.looking = 0
         self.known_hooks: tuple[Config, dict[str, Terms]] | None = None
         self.keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
@@ -226,8 +233,14 @@ class Workers:
                 listener.end()
                 self._settle(attempt, outcome)
 
-            return partial(self.launcher.start, start, listener.feed, ended)
+            return partial(self._launch, claim, start, listener.feed, ended)
         return partial(self._settle, attempt, not_started(told))
+
+    def _launch(self, claim: Claim, start: Start, emit: Emit, ended: Ended) -> None:
+        if claim.attempt == 1:  # what comes later has waited for other things, too
+            waited = claim.waited + time.monotonic() - claim.asked_at
+            self.waited.add(claim.new.hook, waited)
+        self.launcher.start(start, emit, ended)
 
     def _settle(self, attempt: _Attempt, outcome: Outcome) -> None:
         """Write down how it went, once the journal takes it: until then the lease protects it."""
@@ -260,6 +273,7 @@ class Workers:
             self._settle_later(attempt, outcome, told)
             return
         self._done(claim)
+        self._count(claim.new.hook, outcome, ended=told and again_in is None)
         if not told:
             self._say(claim, "ended, and counts for nothing: it was cancelled, or begun again")
             return
@@ -268,6 +282,15 @@ class Workers:
         self._say(claim, f"{outcome.state} in {took}: {outcome}{again}")
         if outcome.state is State.FAILED and again_in is None:
             self.nudged.set()
+
+    def _count(self, hook: str, outcome: Outcome, *, ended: bool) -> None:
+        """An attempt has ended; and its run with it, perhaps."""
+        if outcome.seconds and outcome.why is not Why.INTERRUPTED:
+            self.took.add(hook, outcome.seconds)
+        if outcome.state is State.FAILED and outcome.why:
+            self.failed_attempts.add(hook, outcome.why.value)
+        if ended:
+            self.ended_runs.add(hook, outcome.state.value)
 
     def _settle_later(self, attempt: _Attempt, outcome: Outcome, error: JournalUnavailable) -> None:
         claim = attempt.claim
@@ -297,6 +320,7 @@ class Workers:
         rerun = hook is None or hook.retry.rerun
         counted = not self.stopping.is_set()
         state = self.journal.interrupt(claim, rerun=rerun, counted=counted)
+        self._count(claim.new.hook, outcome, ended=state is State.FAILED)
         if state is State.QUEUED:
             self._say(claim, f"{outcome}; handed back, to be run again")
         elif state is State.FAILED:
@@ -313,6 +337,7 @@ class Workers:
             if new is None or run is None or hook is None or not hook.on_failure:
                 self.journal.tell(run_id, None)
             elif told := self.journal.tell(run_id, failure_run(run, new)):
+                self.told.add(ON_FAILURE + hook.path)
                 self.log.info(f"{told} {ON_FAILURE}{hook.path} accepted, to tell of {run_id}")
 
     def _keep(self) -> None:

@@ -19,7 +19,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("hookrunner",),  # the package itself: its version
     ("model",),
     ("seams",),
-    ("spelling",),
+    ("spelling", "counts"),
     ("mask",),
     ("log",),
     ("loop",),
@@ -73,7 +73,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("live",),
     ("admin",),
     ("web",),
-    ("serving",),
+    ("serving", "metrics"),
     ("app",),
     ("verbs", "verbs.terminal", "verbs.context", "verbs.shape"),
     ("verbs.remote",),
@@ -97,6 +97,7 @@ ONLY_IMPORTER = {
     "urllib3": "verbs.remote",
     "tqdm": "verbs.terminal",
     "genson": "drafting",
+    "prometheus_client": "metrics",
 }
 
 

@@ -83,7 +83,8 @@ claimed AS (
     UPDATE hookrunner.run r SET state = 'running', attempt = r.attempt + 1,
         due = (SELECT now FROM at) + %(lease)s, worker = %(worker)s, taken = %(taken)s
     FROM chosen c WHERE r.seq = c.seq
-    RETURNING c.load, r.due AS until, r.id, r.seq, r.attempt, {DELIVERY}, failures, interruptions
+    RETURNING c.load, r.due AS until, r.id, r.seq, r.attempt, {DELIVERY}, failures, interruptions,
+        (SELECT now FROM at) - r.recorded_at AS waited
 ),
 begun AS (
     INSERT INTO hookrunner.attempt (run, number, started_at)
@@ -105,7 +106,7 @@ FROM (SELECT 1) AS one LEFT JOIN claimed c ON true ORDER BY c.load, c.seq
 TAKEN = f"""
 UPDATE hookrunner.run SET due = {NOW} + %(lease)s WHERE state = 'running' AND taken = %(taken)s
 AND worker = %(worker)s AND hook = ANY(%(all)s)
-RETURNING 0, due, id, seq, attempt, {DELIVERY}, failures, interruptions
+RETURNING 0, due, id, seq, attempt, {DELIVERY}, failures, interruptions, {NOW} - recorded_at
 """
 
 # The attempt number fences: a worker that comes too late changes nothing.

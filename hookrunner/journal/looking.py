@@ -33,6 +33,7 @@ from hookrunner.journal.tally import (
     rounded,
 )
 from hookrunner.model import (
+    Backlog,
     Found,
     Fresh,
     Glimpse,
@@ -155,6 +156,15 @@ TOOK = """
 SELECT hook, ms, sum(n) FROM took WHERE hook IN (SELECT value FROM json_each(?)) AND slot > ?
 GROUP BY hook, ms
 """
+# For each hook straight to its place in run_queued and run_running.
+BACKLOG = """
+SELECT value,
+    (SELECT count(*) FROM
+        (SELECT 1 FROM run WHERE hook = value AND state = 'queued' LIMIT :most)),
+    (SELECT count(*) FROM run WHERE hook = value AND state = 'running'),
+    (SELECT min(due) FROM run WHERE hook = value AND state = 'queued')
+FROM json_each(:hooks)
+"""
 FIRST_AFTER = "SELECT seq, recorded_at FROM run WHERE seq >= ? ORDER BY seq LIMIT 1"
 ENDS = "SELECT (SELECT min(seq) FROM run), (SELECT max(seq) FROM run)"
 
@@ -226,6 +236,14 @@ class Looker:
 
     def overview(self, hooks: Collection[str]) -> Overview:
         return self._do(lambda db: _overview(db, hooks))
+
+    def backlog(self, hooks: Collection[str]) -> Mapping[str, Backlog]:
+        now, given = time.time(), {"hooks": json.dumps(list(hooks)), "most": MOST_COUNTED}
+        rows = self._do(lambda db: db.execute(BACKLOG, given).fetchall())
+        return {
+            hook: Backlog(queued, running, max(now - due, 0.0) if due is not None else 0.0)
+            for hook, queued, running, due in rows
+        }
 
     def glimpses(self, run_id: str, most: int) -> list[Glimpse]:
         rows = self._do(lambda db: db.execute(GLIMPSES, {"id": run_id, "most": most}).fetchall())

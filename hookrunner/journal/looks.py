@@ -37,6 +37,7 @@ from hookrunner.journal.tally import (
 )
 from hookrunner.model import (
     Attempt,
+    Backlog,
     Found,
     Fresh,
     Glimpse,
@@ -122,6 +123,14 @@ COUNT_LIVE = """
 SELECT hook, count(*) FROM
     (SELECT hook FROM hookrunner.run WHERE state = '{state}' LIMIT {most}) AS live
 GROUP BY hook
+"""
+BACKLOG = f"""
+SELECT h.hook,
+    (SELECT count(*) FROM (SELECT 1 FROM hookrunner.run r
+        WHERE r.hook = h.hook AND r.state = 'queued' LIMIT {MOST_COUNTED}) AS queued),
+    (SELECT count(*) FROM hookrunner.run r WHERE r.hook = h.hook AND r.state = 'running'),
+    {NOW} - (SELECT min(r.due) FROM hookrunner.run r WHERE r.hook = h.hook AND r.state = 'queued')
+FROM unnest(%s::text[]) AS h (hook)
 """
 SLOT_NOW = f"SELECT floor({NOW} / {SLOT})::bigint"
 TALLY = """
@@ -300,6 +309,13 @@ class Looks:
 
     def overview(self, hooks: Collection[str]) -> Overview:
         return self._at_one_moment(lambda db: _overview(db, hooks))
+
+    def backlog(self, hooks: Collection[str]) -> Mapping[str, Backlog]:
+        found = self._at_one_moment(lambda db: rows(db, BACKLOG, (list(hooks),)))
+        return {
+            hook: Backlog(queued, running, max(waited or 0.0, 0.0))
+            for hook, queued, running, waited in found
+        }
 
     def glimpses(self, run_id: str, most: int) -> list[Glimpse]:
         given = {"id": kept(run_id), "most": min(most, ALL)}
