@@ -24,7 +24,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from hookrunner.journal import link, tables
+from hookrunner.journal import claims, link, tables
+from hookrunner.journal.claims import Claiming
 from hookrunner.journal.letters import kept, read
 from hookrunner.journal.postgres import PostgresJournal
 from hookrunner.model import (
@@ -101,6 +102,19 @@ class Machines:
             "WHERE datname = current_database() AND application_name = 'hookrunner'"
         )
 
+    def waits_for_a_lock(self) -> bool:
+        """True if a machine waits for what another holds."""
+        asked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        [[waiting]] = self.change(asked + "AND wait_event_type = 'Lock'")
+        return waiting != 0
+
+
+def wait_for(so: Callable[[], bool]) -> None:
+    """Look again and again until it is so; for what no event tells of."""
+    give_up = time.monotonic() + SECONDS
+    while not so():
+        assert time.monotonic() < give_up
+
 
 @pytest.fixture
 def machines(tmp_path: Path) -> Iterator[Machines]:
@@ -171,14 +185,33 @@ def test_machines_that_claim_at_once_keep_to_what_the_hook_allows(
         made(journals[0])
 
     for _ in range(5):
-        claims = at_once([lambda j=j: j.claim(hooks, FOR_EVER) for j in journals * 3])  # type: ignore[misc]
+        told = at_once([lambda j=j: j.claim(hooks, FOR_EVER) for j in journals * 3])  # type: ignore[misc]
 
-        got = [claim for claim in claims if isinstance(claim, Claim)]
+        got = [claim for claim in told if isinstance(claim, Claim)]
         assert len(got) <= most
         running = machines.change("SELECT count(*) FROM run WHERE state = 'running'")
         assert running == [(len(got),)]
         for claim in got:
             assert journals[0].settle(claim, DONE)
+
+
+@pytest.mark.parametrize("terms", [Terms(concurrency=1), Terms(strict=True)], ids=["1", "strict"])
+def test_who_counts_what_is_under_way_waits_for_who_is_about_to_begin_an_attempt(
+    machines: Machines, terms: Terms
+) -> None:
+    hooks = {"/hello": terms}
+    journal = machines.start()
+    assert nothing_due(journal, hooks)
+    first, _ = made(journal), made(journal)
+    with link.connect(machines.url) as other, other.transaction():
+        ask = Claiming(hooks, FOR_EVER, (), 1, "other", 1)
+        assert [row[0] for row in claims.claim(other, ask, again=False).found] == [first]
+        # One that it still runs it would not have claimed: it looks at the next.
+        counting = Call(lambda: journal.claim(hooks, FOR_EVER, [first]))
+        wait_for(lambda: machines.waits_for_a_lock() or not counting.thread.is_alive())
+
+    assert counting.returned()
+    assert counting.result is None
 
 
 def test_machines_that_claim_at_once_never_get_the_same_run(
@@ -419,10 +452,15 @@ def test_who_waits_for_a_run_gets_one_that_another_machine_has_recorded(
 ) -> None:
     machines, settings = far
     web, worker = machines.start("web", **settings), machines.start("worker", **settings)
-    for _ in range(3):
-        waiting = waiting_claim(worker)
-        run_id = made(web)
-        assert claimed_by(waiting) == run_id
+    told: SimpleQueue[object] = SimpleQueue()
+    worker.claim_soon(HOOKS, FOR_EVER, (), FOR_EVER, told.put)
+    assert nothing_due(worker)  # by then the one before it has looked, too, and waits
+
+    run_id = made(web)
+
+    claim = told.get(timeout=SECONDS)
+    assert isinstance(claim, Claim)
+    assert claim.run_id == run_id
 
 
 def test_a_sender_is_told_the_end_of_a_run_that_another_machine_did(
@@ -453,11 +491,15 @@ def test_a_place_that_one_machine_frees_is_taken_by_another_that_waits(
     made(one)
     second = made(one)
     claim = claimed(one, lane)
-    waiting = waiting_claim(other, lane)
+    told: SimpleQueue[object] = SimpleQueue()
+    other.claim_soon(lane, FOR_EVER, (), FOR_EVER, told.put)
+    assert nothing_due(other, lane)
 
     one.settle(claim, DONE)
 
-    assert claimed_by(waiting) == second
+    next_one = told.get(timeout=SECONDS)
+    assert isinstance(next_one, Claim)
+    assert next_one.run_id == second
 
 
 def test_what_is_printed_on_one_machine_is_seen_on_another(
@@ -659,16 +701,16 @@ def test_an_attempt_whose_end_was_not_answered_is_known_to_have_been_settled(
 ) -> None:
     journal = machines.start()
     run_id, failed = made(journal), made(journal)
-    claims = claimed(journal), claimed(journal)
+    first, second = claimed(journal), claimed(journal)
     cutter.cut("UPDATE hookrunner.run r SET\n        state", times=2)
 
-    assert journal.settle(claims[0], DONE)
-    assert journal.settle(claims[1], FAILED, again_in=FOR_EVER)
+    assert journal.settle(first, DONE)
+    assert journal.settle(second, FAILED, again_in=FOR_EVER)
 
     assert cutter.times == 0
     assert outcome(journal, run_id) == DONE
     assert (known(journal, failed).state, outcome(journal, failed)) == (State.QUEUED, FAILED)
-    assert not journal.settle(claims[0], FAILED)
+    assert not journal.settle(first, FAILED)
 
 
 def test_a_run_whose_claim_was_not_answered_is_claimed_all_the_same(
