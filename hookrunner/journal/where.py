@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import ip_address
-from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qs, quote, unquote, urlencode, urlsplit, urlunsplit
 
 from hookrunner.model import Trouble
 
 SCHEMES = ("postgres", "postgresql")
+LIKE = "it should look like postgres://USER:PASSWORD@HOST:5432/DATABASE"
+
+
+class Away(Trouble):
+    """There is no connection to the database just now; there may be one later."""
 
 
 def database(environ: Mapping[str, str]) -> str:
@@ -28,18 +33,39 @@ def database(environ: Mapping[str, str]) -> str:
     return ""
 
 
+def shown(url: str) -> str:
+    """The database, and where it is, for people."""
+    parts = urlsplit(url)
+    host = parse_qs(parts.query).get("host", [parts.hostname or ""])[-1]
+    name = unquote(parts.path.lstrip("/")) or "its user's database"
+    return f"{name} at {host}" if host else name
+
+
 def _with_tls(url: str, name: str, environ: Mapping[str, str]) -> str:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
     except ValueError:
         raise Trouble(_told(name)) from None
+    if parts.fragment or ("@" in parts.path + parts.query and "@" not in parts.netloc):
+        raise Trouble(
+            f"{name} cannot be read: a / ? or # in the user's name or the password is written "
+            "%2F %3F %23"
+        )
+    parts = _quoted(parts)
     said = parse_qs(parts.query)
     host = said.get("host", [host])[-1]
     if not ("sslmode" in said or environ.get("PGSSLMODE") or _is_local(host)):
         more = urlencode({"sslmode": "require"})
         parts = parts._replace(query=f"{parts.query}&{more}" if parts.query else more)
     return urlunsplit(parts._replace(scheme="postgresql"))
+
+
+def _quoted(parts: SplitResult) -> SplitResult:
+    """With a user and a password that libpq reads as we do: it takes the first @ for the last."""
+    user, at, where = parts.netloc.rpartition("@")
+    written = ":".join(quote(unquote(part), safe="~") for part in user.split(":", 1))
+    return parts._replace(netloc=f"{written}{at}{where}")
 
 
 def _is_local(host: str) -> bool:
@@ -52,7 +78,4 @@ def _is_local(host: str) -> bool:
 
 
 def _told(name: str) -> str:
-    return (
-        f"{name} names no PostgreSQL database; "
-        "it should look like postgres://USER:PASSWORD@HOST:5432/DATABASE"
-    )
+    return f"{name} names no PostgreSQL database; {LIKE}"
