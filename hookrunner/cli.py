@@ -23,7 +23,10 @@ from hookrunner.verbs.terminal import complain
 SERVE = "serve"
 
 VERBS: Mapping[str, str] = {
-    SERVE: "serve hooks.yaml (the default)",
+    SERVE: "serve hooks.yaml (the default): record, and run",
+    "web": "record, and show the pages; with PostgreSQL",
+    "worker": "run what others record; with PostgreSQL",
+    "migrate": "bring the tables in PostgreSQL up to date",
     "check": "say what is wrong with hooks.yaml, or show its hooks",
     "new": "add a hook: its entry, a script to begin with, a schema from a sample",
     "import": "take over the hooks of adnanh/webhook",
@@ -44,12 +47,23 @@ MODULES = {"try": "once", "import": "import_"}
 """The modules of verbs whose names are words of Python's."""
 
 SETTINGS = """each setting can also be an environment variable: HOOKS (--config), DATA_DIR (--data),
-HOST, PORT, THREADS, SLOTS, GRACE, LEASE; LOG_FORMAT=text|logfmt|json; FORWARDED_ALLOW lists
-trusted proxies; ADMIN_TOKEN lets runs be listed, replayed and cancelled. A flag wins over the
-environment."""
+HOST, PORT, THREADS, SLOTS, GRACE, LEASE; JOURNAL_URL, else DATABASE_URL, is the PostgreSQL
+database that has the journal, in place of a file; LOG_FORMAT=text|logfmt|json; FORWARDED_ALLOW
+lists trusted proxies; ADMIN_TOKEN lets runs be listed, replayed and cancelled. A flag wins over
+the environment."""
 
 TAKES_VALUE = frozenset(
-    {"--config", "--data", "--host", "--port", "--threads", "--slots", "--grace", "--lease"}
+    {
+        "--config",
+        "--data",
+        "--host",
+        "--port",
+        "--threads",
+        "--slots",
+        "--grace",
+        "--lease",
+        "--hooks",
+    }
 )
 """Flags that may stand before the verb with a value after them."""
 

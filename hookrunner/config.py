@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from hookrunner import envfile, files, respond, route, template, terms
 from hookrunner.auth.schemes import read_auth
@@ -105,7 +107,7 @@ def load(path: Path, environ: Mapping[str, str], data: bytes | None = None) -> C
     if problems:
         raise BadConfig(problems)
     secret_names = OWN_SECRETS | source.secret_names
-    values = {full.get(name, "") for name in (*secret_names, *MASKED)}
+    values = {full.get(name, "") for name in (*secret_names, *MASKED)} | passwords(full)
     return Config(
         hooks=hooks,
         environ=full,
@@ -118,6 +120,20 @@ def load(path: Path, environ: Mapping[str, str], data: bytes | None = None) -> C
             path for path, hook in hooks.items() if any(s.asks_others for s in hook.auth)
         ),
     )
+
+
+def passwords(environ: Mapping[str, str]) -> set[str]:
+    """The passwords in the URLs of databases, which show up without the rest of it.
+
+    One that is the user's name, as at many a desk, is no secret, and a word that is needed.
+    """
+    found = set()
+    for name in ("JOURNAL_URL", "DATABASE_URL"):
+        with suppress(ValueError):
+            parts = urlsplit(environ.get(name, ""))
+            if parts.password and parts.password != parts.username:
+                found |= {parts.password, unquote(parts.password)}
+    return found
 
 
 def switched_off(config: Config, *, on_dyno: bool) -> list[str]:

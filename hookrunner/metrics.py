@@ -23,6 +23,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from hookrunner import VERSION
+from hookrunner.back import Back
 from hookrunner.intake import Intake
 from hookrunner.log import Log
 from hookrunner.model import ENDED, Backlog, Hook, JournalUnavailable, Spread, State, Why
@@ -50,17 +51,16 @@ class Metrics(Collector):
     def __init__(
         self,
         intake: Intake,
-        workers: Workers,
         web: Web,
         journal: Journal,
-        launcher: Launcher,
+        back: Back | None,
         log: Log,
     ) -> None:
+        """`back` is what carries runs out; None where other processes do."""
         self._intake = intake
-        self._workers = workers
         self._web = web
         self._journal = journal
-        self._launcher = launcher
+        self._back = back
         self._log = log
 
     def text(self, accept: str) -> tuple[str, bytes]:
@@ -82,7 +82,9 @@ class Metrics(Collector):
         yield from self._hooks(config.hooks)
         yield from self._runs(known(config))
         yield from self._backlog(list(known(config)))
-        yield from self._scripts()
+        if self._back:
+            yield from self._attempts(known(config), self._back.workers)
+            yield from self._scripts(self._back.workers, self._back.launcher)
         yield from self._process()
 
     def _hooks(self, hooks: Mapping[str, Hook]) -> Iterator[Metric]:
@@ -104,10 +106,10 @@ class Metrics(Collector):
         )
 
     def _runs(self, hooks: Iterable[str]) -> Iterator[Metric]:
-        intake, workers = self._intake, self._workers
-        recorded = {**intake.recorded.seen(), **workers.told.seen()}
+        intake, workers = self._intake, self._back.workers if self._back else None
+        recorded = {**intake.recorded.seen(), **(workers.told.seen() if workers else {})}
         yield _counter("runs_recorded", "Runs recorded.", ["hook"], _of(hooks, recorded, [()]))
-        ended = dict(workers.ended_runs.seen())
+        ended = dict(workers.ended_runs.seen()) if workers else {}
         for (hook,), number in intake.cancelled.seen().items():
             key = (hook, State.CANCELLED.value)
             ended[key] = ended.get(key, 0) + number
@@ -117,6 +119,8 @@ class Metrics(Collector):
             ["hook", "state"],
             _of(hooks, ended, [(state.value,) for state in State if state in ENDED]),
         )
+
+    def _attempts(self, hooks: Iterable[str], workers: Workers) -> Iterator[Metric]:
         yield _counter(
             "attempts_failed",
             "Attempts that failed or were cut off.",
@@ -163,17 +167,17 @@ class Metrics(Collector):
             {(): self._journal.commits()},
         )
 
-    def _scripts(self) -> Iterator[Metric]:
+    def _scripts(self, workers: Workers, launcher: Launcher) -> Iterator[Metric]:
         yield _counter(
             "script_starts",
             "Scripts that have ended, by how they were started.",
             ["start"],
-            _by_name(self._launcher.starts()),
+            _by_name(launcher.starts()),
         )
         numbers: tuple[tuple[str, str, Callable[[], float]], ...] = (
-            ("spares", "Children of Python that stand ready.", self._launcher.spares),
-            ("slots", "Attempts that this process makes at once.", lambda: self._workers.slots),
-            ("slots_busy", "Those under way.", lambda: len(self._workers.attempts)),
+            ("spares", "Children of Python that stand ready.", launcher.spares),
+            ("slots", "Attempts that this process makes at once.", lambda: workers.slots),
+            ("slots_busy", "Those under way.", lambda: len(workers.attempts)),
         )
         for name, told, number in numbers:
             yield _gauge(name, told, [], {(): number()})

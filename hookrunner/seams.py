@@ -240,8 +240,21 @@ class Journal(Protocol):
     def wake_senders(self) -> None:
         """Call whoever watches a run, now, whether it has ended or not."""
 
+    def lead(self) -> None:
+        """Have this thread do itself what it asks for, whenever it takes a `turn`."""
+
+    def follow(self) -> None:
+        """This thread takes no more turns."""
+
+    def turn(self) -> bool:
+        """Commit what the thread that leads has asked for since its last turn.
+
+        True if whoever was told of it has asked for more. An engine that has threads for
+        that has nothing to do here.
+        """
+
     def close(self) -> None:
-        """Finish what was asked for and let go of the file."""
+        """Finish what was asked for and let go of the runs."""
 
 
 class Secrets(Protocol):

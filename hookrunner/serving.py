@@ -18,9 +18,9 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
@@ -31,12 +31,11 @@ from waitress.server import TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher, WSGITask
 from waitress.utilities import build_http_date
 
-from hookrunner.answer import LATER, Answer, problem, status_line
+from hookrunner.answer import LATER, Answer, Environ, problem, status_line
 from hookrunner.log import Log
 from hookrunner.loop import Loop, Step, Timers
 from hookrunner.model import Refused, Trouble
 from hookrunner.units import show_size
-from hookrunner.web import Web
 
 MOST_CONNECTIONS = 1500
 MOST_DESCRIPTORS = 4096
@@ -83,12 +82,27 @@ IN_MEMORY = 128 * 1024
 """Bytes of a half-received body kept in memory; 1500 of them must fit a small dyno."""
 
 
+class Application(Protocol):
+    """What answers: a WSGI application (PEP 3333) that knows a little more."""
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]: ...
+
+    def fault(self, error: Exception) -> Answer:
+        """What is told of a bug, after it has been logged."""
+
+    def hook_of(self, path: str) -> str:
+        """The hook that PEP 3333's path leads to; empty if none."""
+
+    def asks_others(self, path: str) -> bool:
+        """True if to answer there may take another machine's answer."""
+
+
 class Server:
     """A listening socket, the threads that answer, and the loop that reads and writes."""
 
     def __init__(
         self,
-        web: Web,
+        web: Application,
         listener: socket.socket,
         threads: int,
         largest_body: int,
@@ -143,6 +157,12 @@ class Server:
         """The largest body that is read from now on, in bytes."""
         # waitress refuses what reaches its limit, our hooks what exceeds theirs.
         self._waitress.adj.max_request_body_size = largest + 1
+
+    def hang_up(self) -> None:
+        """Close all connections, whatever is under way; from the thread that takes turns."""
+        for channel in list(self._waitress.active_channels.values()):
+            channel.handle_close()
+        self._waitress.task_dispatcher.set_thread_count(0)
 
     def close(self) -> None:
         """Let go of the port."""
@@ -473,7 +493,7 @@ class _Waitress(TcpWSGIServer):  # type: ignore[misc]
     """
 
     channel_class = _Channel
-    application: Web
+    application: Application
     log: Log
 
     def __init__(self, *args: Any, **named: Any) -> None:
@@ -625,7 +645,9 @@ def _log_current(server: _Waitress) -> None:
         server.application.fault(error)
 
 
-def _waitress(web: Web, listener: socket.socket, threads: int, largest_body: int) -> _Waitress:
+def _waitress(
+    web: Application, listener: socket.socket, threads: int, largest_body: int
+) -> _Waitress:
     adjustments = Adjustments(
         threads=threads,
         connection_limit=MOST_CONNECTIONS,
@@ -666,7 +688,7 @@ class _Warnings(logging.Handler):
 
 def _forward_warnings(log: Log) -> None:
     logger = logging.getLogger("waitress")
-    logger.addHandler(_Warnings(log))
+    logger.handlers = [_Warnings(log)]
     logger.propagate = False
     # "Task queue depth": with 40 threads a short queue is no news.
     logging.getLogger("waitress.queue").disabled = True

@@ -469,7 +469,15 @@ class _Sender:
             self.stop_timer()
             self.stop_timer = None
             self.web.journal.unwatch(self.accepted.run_id, self._called)
-            self._ended(run or self._run())
+            if run:
+                self._ended(run)
+            else:
+                # Beside the server's thread: a journal that is away takes seconds to say so.
+                threading.Thread(target=self._ask, name="ask", daemon=True).start()
+
+    def _ask(self) -> None:
+        """Have it told how the run stands."""
+        self._on_loop(self._ended)(self._run())
 
     def _run(self) -> Run | None:
         try:

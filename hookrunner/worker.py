@@ -17,7 +17,8 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -95,6 +96,9 @@ class _Attempt:
     shown: int = 0
     """Bytes of output that the journal has been shown."""
 
+    unwatch: Step | None = None
+    """Ends our hearing of its end, if that was somebody else's doing."""
+
 
 class Workers:
     """Carries out runs, `slots` at once. `config` may be replaced at any time."""
@@ -109,8 +113,12 @@ class Workers:
         folder: Path,
         slots: int,
         lease: float = 90.0,
+        only: Collection[str] = (),
     ) -> None:
-        """`folder` is where each attempt gets a folder of its own; `lease` is in seconds."""
+        """`folder` is where each attempt gets a folder of its own; `lease` is in seconds.
+
+        With `only`, the runs of other hooks are left to others.
+        """
         self.loop = loop
         self.config = config
         self.journal = journal
@@ -119,6 +127,7 @@ class Workers:
         self.folder = folder
         self.slots = slots
         self.lease = lease
+        self.only = only
         self.stopping = threading.Event()
         self.finished = threading.Event()
         self.ended = threading.Event()
@@ -129,6 +138,9 @@ class Workers:
 
         self.waited, self.took = DurationsBy(LONG), DurationsBy(LONG)
         """Seconds from recording to start, and of the scripts; by hook."""
+
+        self.doubtful: deque[_Attempt] = deque()
+        """Attempts of which somebody has said that they have ended."""
 
         self.looking = 0
         self.known_hooks: tuple[Config, dict[str, Terms]] | None = None
@@ -178,7 +190,7 @@ class Workers:
     def _served(self) -> dict[str, Terms]:
         """The same mapping for the same configuration: the journal need not look at it anew."""
         if self.known_hooks is None or self.known_hooks[0] is not self.config:
-            self.known_hooks = self.config, served(self.config)
+            self.known_hooks = self.config, served(self.config, self.only)
         return self.known_hooks[1]
 
     def _got(self, claim: Claim | JournalUnavailable | None) -> None:
@@ -246,12 +258,9 @@ class Workers:
         """Write down how it went, once the journal takes it: until then the lease protects it."""
         claim = attempt.claim
         if outcome.why is Why.INTERRUPTED:
-            try:
-                self._interrupted(claim, attempt.hook, outcome)
-            except JournalUnavailable as error:
-                self._settle_later(attempt, outcome, error)
-            else:
-                self._done(claim)
+            hand_back = partial(self._hand_back, attempt, outcome)
+            # Beside the loop, which must not wait for a journal that is away.
+            threading.Thread(target=hand_back, name="hand back", daemon=True).start()
             return
         again_in = self._retry_delay(claim, attempt.hook, outcome)
         self.journal.settle_soon(
@@ -260,6 +269,16 @@ class Workers:
             lambda told: self.loop.soon(lambda: self._settled(attempt, outcome, again_in, told)),
             again_in=again_in,
         )
+
+    def _hand_back(self, attempt: _Attempt, outcome: Outcome) -> None:
+        claim = attempt.claim
+        try:
+            self._interrupted(claim, attempt.hook, outcome)
+        except JournalUnavailable as unavailable:
+            error = unavailable
+            self.loop.soon(lambda: self._settle_later(attempt, outcome, error))
+        else:
+            self.loop.soon(lambda: self._done(claim))
 
     def _settled(
         self,
@@ -303,7 +322,9 @@ class Workers:
             self.loop.after(AGAIN, lambda: self._settle(attempt, outcome))
 
     def _done(self, claim: Claim) -> None:
-        del self.attempts[claim.run_id]
+        attempt = self.attempts.pop(claim.run_id)
+        if attempt.unwatch:
+            attempt.unwatch()
         self._look()
 
     def _retry_delay(self, claim: Claim, hook: Hook | None, outcome: Outcome) -> float | None:
@@ -353,9 +374,10 @@ class Workers:
                     renew_at = now + self.lease / RENEWALS
                     self._renew()
                 self._show()
+                self._look_after_the_doubtful()
                 self._tell_of_failures()
                 if now >= prune_at and not self.stopping.is_set():
-                    pruned = self.journal.prune(served(self.config), PRUNE_AT_ONCE)
+                    pruned = self.journal.prune(known(self.config), PRUNE_AT_ONCE)
                     prune_at = now + (PRUNE_EVERY if pruned < PRUNE_AT_ONCE else 0)
             except JournalUnavailable as error:
                 self.log.error(f"the journal is unavailable: {error}; trying again")
@@ -382,19 +404,55 @@ class Workers:
         for attempt in list(self.attempts.values()):
             if time.monotonic() - attempt.began < BEAT:
                 continue
+            self._watch(attempt)
             printed = self.launcher.output(attempt.claim.run_id)
             if printed and (size := len(printed[0]) + len(printed[1])) != attempt.shown:
                 attempt.shown = size
                 self.journal.append(attempt.claim, *printed)
+
+    def _watch(self, attempt: _Attempt) -> None:
+        """Hear of it if somebody ends the run, on whatever machine.
+
+        Not of a short one, of which this would be the most part; its lease tells at last.
+        """
+        if attempt.unwatch is None:
+            run_id = attempt.claim.run_id
+
+            def then(run: Run | None) -> None:
+                self.doubtful.append(attempt)
+                self.nudged.set()
+
+            attempt.unwatch = partial(self.journal.unwatch, run_id, then)
+            self.journal.watch(run_id, then)
+
+    def _look_after_the_doubtful(self) -> None:
+        """End the scripts of runs that somebody has ended, or taken from us."""
+        while self.doubtful:
+            attempt = self.doubtful[0]
+            claim = attempt.claim
+            run = self.journal.standing(claim.run_id)
+            if run and run.state is State.RUNNING and run.attempt == claim.attempt:
+                attempt.unwatch = None  # it was called for another reason, and is watched again
+            else:
+                self.loop.soon(partial(self._end, attempt))
+            self.doubtful.popleft()
+
+    def _end(self, attempt: _Attempt) -> None:
+        run_id = attempt.claim.run_id
+        if self.attempts.get(run_id) is attempt:  # not one that has begun since
+            self.launcher.cancel(run_id)
 
     def _say(self, claim: Claim, what: str) -> None:
         hook = claim.new.hook
         self.log.info(f"{claim.run_id} {hook} {what}", run=claim.run_id, hook=hook)
 
 
-def served(config: Config) -> dict[str, Terms]:
-    """The hooks that are switched on, and their `on_failure` scripts, as the journal has them."""
-    on = [hook for hook in config.hooks.values() if not hook.missing]
+def served(config: Config, only: Collection[str] = ()) -> dict[str, Terms]:
+    """The hooks that are switched on, and their `on_failure` scripts, as the journal has them.
+
+    `only` those that it names, if it names any.
+    """
+    on = _on(config, only)
     return {hook.path: hook.terms for hook in on} | {
         ON_FAILURE + hook.path: Terms() for hook in on if hook.on_failure
     }
@@ -407,13 +465,18 @@ def known(config: Config) -> dict[str, Terms]:
     }
 
 
-def standing_ready(config: Config) -> Ready:
+def _on(config: Config, only: Collection[str]) -> list[Hook]:
+    hooks = config.hooks.values()
+    return [hook for hook in hooks if not hook.missing and (not only or hook.path in only)]
+
+
+def standing_ready(config: Config, only: Collection[str] = ()) -> Ready:
     """The Python scripts that are to start warm, and what they import.
 
     Modules are imported once for all: with what every one of these scripts may see of the
     config vars, which is all of them unless a `pass_env` says otherwise.
     """
-    hooks = [hook for hook in config.hooks.values() if not hook.missing]
+    hooks = _on(config, only)
     scripts: dict[Path, Imports] = {}
     env = passed(config.environ, None, config.secret_names)
     for hook in hooks:

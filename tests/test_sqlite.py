@@ -67,7 +67,7 @@ def journal(folder: Path) -> Iterator[SqliteJournal]:
 PROGRAM = """
 import os, resource, subprocess, sys
 from pathlib import Path
-from hookrunner.journal import sqlite
+import hookrunner.folder
 from hookrunner.journal.sqlite import SqliteJournal
 from hookrunner.model import JournalUnavailable, Trouble
 from tests.test_journal import claimed, made
@@ -183,7 +183,7 @@ def test_a_dead_runners_supervisor_is_waited_for(folder: Path) -> None:
 
 def test_a_dead_runners_supervisor_is_not_waited_for_for_ever(folder: Path) -> None:
     with dead_runners_supervisor(folder):
-        second = in_another_process(f"sqlite.PREDECESSOR = 0.01\n{OPEN}", folder)
+        second = in_another_process(f"hookrunner.folder.PREDECESSOR = 0.01\n{OPEN}", folder)
 
     assert second.stdout.splitlines()[-1] == (
         f"another runner works in {folder}; stop it, or name another folder with --data DIR"

@@ -15,9 +15,11 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from hookrunner.journal.letters import read_row
+from hookrunner.journal.where import LIKE, Away
 from hookrunner.model import JournalUnavailable, Trouble
 
 T = TypeVar("T")
@@ -58,6 +60,21 @@ DIRECT: dict[str, Any] = {
 }
 """What can be had besides of a connection that is ours alone: half the time of a claim is spent
 planning it."""
+
+# libpq says what it could not read, which may be a password.
+UNREADABLE = f"the journal's URL cannot be read; {LIKE}"
+
+HOPELESS = (
+    "password authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "does not exist",
+    "permission denied for database",
+    "server does not support SSL",
+)
+"""What a server says to who will never be let in: there are no codes for it at this stage. In
+another language than English it is waited for in vain."""
+
 
 # The pool has its say in what we raise; it need not print it.
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
@@ -152,20 +169,29 @@ class Link:
 
 
 def connect(url: str) -> Db:
-    """A connection of one's own. Raises Trouble if there is none to be had."""
+    """A connection of one's own. Raises Trouble if there is none to be had: Away, if not yet."""
     try:
         return psycopg.connect(url, **CONNECTION)
     except psycopg.ProgrammingError:
-        # libpq says what it could not read, which may be a password.
-        raise Trouble(
-            "the journal's URL cannot be read; "
-            "it should look like postgres://USER:PASSWORD@HOST:5432/DATABASE"
-        ) from None
+        raise Trouble(UNREADABLE) from None
     except psycopg.Error as error:
-        raise Trouble(
-            f"the journal's database cannot be reached: {told(error)}; "
-            "look at JOURNAL_URL, or DATABASE_URL"
+        why = told(error)
+        if any(word in why for word in HOPELESS):
+            raise Trouble(
+                f"the journal's database does not let us in: {why}; "
+                "look at JOURNAL_URL, or DATABASE_URL"
+            ) from None
+        raise Away(
+            f"the journal's database cannot be reached: {why}; look at JOURNAL_URL, or DATABASE_URL"
         ) from None
+
+
+def check_url(url: str) -> None:
+    """Raise Trouble if no connection could be asked for with this URL."""
+    try:
+        conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        raise Trouble(UNREADABLE) from None
 
 
 def is_direct(db: Db) -> bool:

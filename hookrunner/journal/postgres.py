@@ -21,6 +21,8 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
+import psycopg
+
 from hookrunner.counts import SHORT, Durations
 from hookrunner.journal import claims, records
 from hookrunner.journal.bell import Bell
@@ -33,7 +35,7 @@ from hookrunner.journal.notebook import Notebook
 from hookrunner.journal.records import Recording, Room
 from hookrunner.journal.rows import as_claim, new_id
 from hookrunner.journal.seeker import RACED, Seeker
-from hookrunner.journal.tables import migrate
+from hookrunner.journal.tables import migrate, unmade
 from hookrunner.journal.watchers import Watchers
 from hookrunner.model import (
     ENDED,
@@ -517,6 +519,15 @@ class PostgresJournal:
     def unwatch(self, run_id: str, then: Then) -> None:
         self._watchers.remove(run_id, then)
 
+    def lead(self) -> None:
+        """All is done by threads of its own."""
+
+    def follow(self) -> None:
+        """See `lead`."""
+
+    def turn(self) -> bool:
+        return False
+
     def wake_workers(self, *, for_good: bool = False) -> None:
         self._seeker.dismiss(for_good=for_good)
 
@@ -654,10 +665,8 @@ def _prepare(url: str, say: Callable[[str], None]) -> bool:
             before, now = migrate(db)
             [[synced]] = rows(db, SYNC)
             direct = is_direct(db)
-        except Trouble:
-            raise
-        except (JournalUnavailable, *UNFIT) as error:
-            raise Trouble(f"the journal's tables cannot be made: {told(error)}") from None
+        except psycopg.Error as error:
+            raise unmade(error) from None
     if before and before < now:
         say(f"the journal's tables were brought from version {before} to {now}")
     if synced == "off" and not direct:

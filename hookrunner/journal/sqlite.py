@@ -12,7 +12,6 @@ due again, and nothing else in the program has to notice the death.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import sqlite3
@@ -26,6 +25,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from hookrunner.folder import hold
 from hookrunner.journal.look import Look
 from hookrunner.journal.looking import FEWER_ROWS, TABLES, Looker, forget, keep
 from hookrunner.journal.notebook import Notebook
@@ -263,9 +263,6 @@ FREE_PAGES = 256
 """Pages given back to the file system with each round of pruning: a full vacuum would hold
 up every delivery for as long as it takes to copy the file."""
 
-PREDECESSOR = 15.0
-"""Seconds that a dead runner's supervisor is given to end its scripts."""
-
 
 class SqliteJournal:
     """The journal of `folder`; see `seams.Journal` for what each method promises."""
@@ -281,7 +278,7 @@ class SqliteJournal:
         `say` is told what may take a while.
         """
         self.path = folder / "runs.sqlite"
-        self.lock = _lock(folder)
+        self.lock = hold(folder)
         opened: list[sqlite3.Connection] = []
         try:
             # SQLite makes its -wal and -shm files with the mode that this one has then.
@@ -857,48 +854,3 @@ def _prepare(db: sqlite3.Connection, say: Callable[[str], None]) -> None:
                 "with many runs in it that takes a while"
             )
         db.executescript(f"BEGIN;{''.join(steps)}PRAGMA user_version = {len(MIGRATIONS)};COMMIT;")
-
-
-def _lock(folder: Path) -> int:
-    """Hold the folder for this process; the system lets go of it however we end."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = os.open(folder / "runs.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise Trouble(
-            f"the folder {folder} cannot be written: {error.strerror}; "
-            "name another with --data DIR or DATA_DIR"
-        ) from None
-    give_up = time.monotonic() + PREDECESSOR
-    while not _try_lock(lock):
-        if _holder_lives(lock) or time.monotonic() > give_up:
-            os.close(lock)
-            raise Trouble(
-                f"another runner works in {folder}; stop it, or name another folder with --data DIR"
-            ) from None
-        time.sleep(0.02)  # its supervisor is ending the scripts that it left
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, str(os.getpid()).encode(), 0)
-    return lock
-
-
-def _try_lock(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-def _holder_lives(lock: int) -> bool:
-    """True if the runner that wrote its pid into the lock is there; its supervisor is, anyway."""
-    written = os.pread(lock, 20, 0)
-    if not written.isdigit():
-        return True  # it has only just come
-    try:
-        os.kill(int(written), 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -6,7 +6,9 @@ adds; what would break an older program says so in OLDEST, and that program does
 
 from __future__ import annotations
 
-from hookrunner.journal.link import Db, rows, run
+import psycopg
+
+from hookrunner.journal.link import Db, connect, rows, run, told
 from hookrunner.model import Trouble
 
 LOCK = 0x686F6F6B  # "hook"
@@ -168,6 +170,40 @@ def migrate(db: Db) -> tuple[int, int]:
             run(db, "DELETE FROM hookrunner.version")
             run(db, "INSERT INTO hookrunner.version VALUES (%s, %s)", (len(MIGRATIONS), OLDEST))
     return was, max(was, len(MIGRATIONS))
+
+
+def brought(url: str) -> tuple[int, int]:
+    """The same, on a connection of its own. Raises Trouble if it cannot be done."""
+    with connect(url) as db:
+        try:
+            return migrate(db)
+        except psycopg.Error as error:
+            raise unmade(error) from None
+
+
+def require(url: str) -> None:
+    """Raise Trouble unless there are tables that this program can work with."""
+    with connect(url) as db:
+        try:
+            known = version(db)
+        except psycopg.Error as error:
+            raise Trouble(f"the journal cannot be read: {told(error)}") from None
+    if known < len(MIGRATIONS):
+        what = f"of version {known}, and not yet {len(MIGRATIONS)}" if known else "not there yet"
+        raise Trouble(
+            f"the journal's tables are {what}; a server makes them as it starts, "
+            "or: python runner.py migrate"
+        )
+
+
+def unmade(error: psycopg.Error) -> Trouble:
+    """What is said where tables could not be made."""
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return Trouble(
+            f"the journal's tables cannot be made: {told(error)}; "
+            "GRANT CREATE ON DATABASE … TO its user, or let its owner: python runner.py migrate"
+        )
+    return Trouble(f"the journal's tables cannot be made: {told(error)}")
 
 
 def version(db: Db) -> int:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import ip_address
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 
 from hookrunner.model import Trouble
 
 SCHEMES = ("postgres", "postgresql")
+LIKE = "it should look like postgres://USER:PASSWORD@HOST:5432/DATABASE"
+
+
+class Away(Trouble):
+    """There is no connection to the database just now; there may be one later."""
 
 
 def database(environ: Mapping[str, str]) -> str:
@@ -28,18 +33,41 @@ def database(environ: Mapping[str, str]) -> str:
     return ""
 
 
+def shown(url: str) -> str:
+    """The database, and where it is, for people."""
+    parts = urlsplit(url)
+    host = parse_qs(parts.query).get("host", [parts.hostname or ""])[-1]
+    name = unquote(parts.path.lstrip("/")) or "its user's database"
+    return f"{name} at {host}" if host else name
+
+
 def _with_tls(url: str, name: str, environ: Mapping[str, str]) -> str:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
     except ValueError:
         raise Trouble(_told(name)) from None
+    if parts.fragment or ("@" in parts.path + parts.query and "@" not in parts.netloc):
+        raise Trouble(
+            f"{name} cannot be read: a / ? or # in the user's name or the password is written "
+            "%2F %3F %23"
+        )
+    parts = _quoted(parts)
     said = parse_qs(parts.query)
     host = said.get("host", [host])[-1]
-    _, _, rest = url.partition("://")
+    query = parts.query
     if not ("sslmode" in said or environ.get("PGSSLMODE") or _is_local(host)):
-        rest += f"{'&' if parts.query else '?'}sslmode=require"
-    return f"postgresql://{rest}"
+        query += f"{'&' if query else ''}sslmode=require"
+    return f"postgresql://{parts.netloc}{parts.path}{'?' if query else ''}{query}"
+
+
+def _quoted(parts: SplitResult) -> SplitResult:
+    """With a user and a password that libpq reads as we do: it takes the first @ for the last."""
+    user, at, where = parts.netloc.rpartition("@")
+    if not at:
+        return parts
+    written = ":".join(quote(unquote(part), safe="~") for part in user.split(":", 1))
+    return parts._replace(netloc=f"{written}{at}{where}")
 
 
 def _is_local(host: str) -> bool:
@@ -52,7 +80,4 @@ def _is_local(host: str) -> bool:
 
 
 def _told(name: str) -> str:
-    return (
-        f"{name} names no PostgreSQL database; "
-        "it should look like postgres://USER:PASSWORD@HOST:5432/DATABASE"
-    )
+    return f"{name} names no PostgreSQL database; {LIKE}"
