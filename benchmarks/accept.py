@@ -152,27 +152,33 @@ def _scrapes(folder: Path, other: ProcessPoolExecutor, rounds: int) -> bool:
     """Measure deliveries with and without scrapes, and print them; True if within the limit."""
     project = _project(folder / "project")
     loads: dict[tuple[int, bool], list[Load]] = {}
+    costs: dict[tuple[int, bool], list[float]] = {}
     took: list[float] = []
     for number in range(rounds):
         with _our_server(project, folder / f"data-{number}") as port:
-            _scrape(port)  # the first loads the library
             for clients in CLIENTS:
                 # Who comes second has the longer queue: so each comes first in turn.
                 for scraped in (False, True) if number % 2 else (True, False):
+                    before = _scrape(port)  # the first loads the library
                     load = other.submit(_load, port, clients)
-                    if scraped:
-                        while not load.done():
-                            took.append(_scrape(port))
-                            time.sleep(SCRAPE_EVERY)
+                    while scraped and not load.done():
+                        began = time.perf_counter()
+                        _scrape(port)
+                        took.append(time.perf_counter() - began)
+                        time.sleep(SCRAPE_EVERY)
                     loads.setdefault((clients, scraped), []).append(load.result())
-    print("            deliveries a second             p50, ms           p99, ms")
-    print("clients      alone scraped  ratio     alone scraped     alone scraped")
+                    costs.setdefault((clients, scraped), []).append(_cost(before, _scrape(port)))
+    print(
+        "            deliveries a second             p50, ms           p99, ms  processor, ms a run"
+    )
+    print("clients      alone scraped  ratio     alone scraped     alone scraped     alone scraped")
     for clients in CLIENTS:
         one, two = _median(loads[clients, False]), _median(loads[clients, True])
+        dear = [statistics.median(costs[clients, scraped]) * 1000 for scraped in (False, True)]
         print(
             f"{clients:7}    {one.rate:7.0f} {two.rate:7.0f}   {two.rate / one.rate:4.2f}"
             f"   {one.p50 * 1000:7.2f} {two.p50 * 1000:7.2f}"
-            f"   {one.p99 * 1000:7.2f} {two.p99 * 1000:7.2f}"
+            f"   {one.p99 * 1000:7.2f} {two.p99 * 1000:7.2f}   {dear[0]:7.3f} {dear[1]:7.3f}"
         )
     took.sort()
     p50, most = took[len(took) // 2] * 1000, took[-1] * 1000
@@ -182,16 +188,27 @@ def _scrapes(folder: Path, other: ProcessPoolExecutor, rounds: int) -> bool:
     return ratio >= LEAST_SCRAPED
 
 
-def _scrape(port: int) -> float:
-    """Scrape the metrics; the seconds that it took."""
-    began = time.perf_counter()
+def _scrape(port: int) -> str:
+    """The metrics."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
     connection.request("GET", "/-/metrics", headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})
     answer = connection.getresponse()
-    text = answer.read()
+    text = answer.read().decode()
     connection.close()
-    assert answer.status == 200 and b"hookrunner_runs_recorded_total" in text, text
-    return time.perf_counter() - began
+    assert answer.status == 200, text
+    return text
+
+
+def _cost(before: str, after: str) -> float:
+    """Seconds of the processor that each delivery between two scrapes has taken the server."""
+    spent, recorded = (
+        [float(number) for text in (before, after) for number in re.findall(pattern, text)]
+        for pattern in (
+            r"(?m)^process_cpu_seconds_total (\S+)$",
+            r'(?m)^hookrunner_runs_recorded_total\{hook="/accept"\} (\S+)$',
+        )
+    )
+    return (spent[1] - spent[0]) / (recorded[1] - recorded[0])
 
 
 def _median(loads: list[Load]) -> Load:
