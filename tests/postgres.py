@@ -131,8 +131,12 @@ def server() -> Server:
 
 def database_of(folder: Path) -> str:
     """The address of the database that belongs to a test's folder."""
-    name = hashlib.sha256(str(folder).encode()).hexdigest()[:20]
-    return server().database(name)
+    return server().database(name_of(folder))
+
+
+def name_of(folder: Path) -> str:
+    """The name of the database that belongs to a test's folder."""
+    return hashlib.sha256(str(folder).encode()).hexdigest()[:20]
 
 
 def _do(db: psycopg.Connection, statement: str, *names: str) -> None:

@@ -112,11 +112,14 @@ SELECT id FROM unnest(%s::text[]) AS w (id) LEFT JOIN hookrunner.run r USING (id
 WHERE r.seq IS NULL OR r.ended_at IS NOT NULL OR r.state = 'queued' AND r.due > {NOW}
 """
 
-LIVE = f"""
-SELECT seq, floor(recorded_at / {SLOT})::bigint FROM hookrunner.run WHERE state = %s LIMIT %s
+# States are written out: an index of some states is not used for one that is filled in later.
+LIVE = """
+SELECT seq, floor(recorded_at / {slot})::bigint FROM hookrunner.run WHERE state = '{state}'
+LIMIT {most}
 """
 COUNT_LIVE = """
-SELECT hook, count(*) FROM (SELECT hook FROM hookrunner.run WHERE state = %s LIMIT %s) AS live
+SELECT hook, count(*) FROM
+    (SELECT hook FROM hookrunner.run WHERE state = '{state}' LIMIT {most}) AS live
 GROUP BY hook
 """
 SLOT_NOW = f"SELECT floor({NOW} / {SLOT})::bigint"
@@ -232,7 +235,7 @@ class Looks:
     def runs(self, query: Query) -> list[Run]:
         asked = {
             "r.hook = %(hook)s": query.hook,
-            "r.state = %(state)s": query.state,
+            f"r.state = '{query.state}'": query.state,
             "r.recorded_at >= %(since)s": query.since,
             "r.seq < %(before)s": query.before is not None,
             UNREPLACED: query.unreplaced,
@@ -240,7 +243,6 @@ class Looks:
         where = " AND ".join(part for part, is_asked in asked.items() if is_asked) or "true"
         given = {
             "hook": kept(query.hook),
-            "state": query.state,
             "since": query.since,
             "before": query.before,
             "most": query.most,
@@ -430,8 +432,9 @@ def _overview(db: Db, hooks: Collection[str]) -> Overview:
     [[now]] = rows(db, SLOT_NOW)
     waiting, live = {}, []
     for state in (State.RUNNING, State.QUEUED):
-        waiting[state] = dict(rows(db, COUNT_LIVE, (state, MOST_COUNTED)))
-        live += [(state, seq, slot) for seq, slot in rows(db, LIVE, (state, MOST_PLACED))]
+        waiting[state] = dict(rows(db, COUNT_LIVE.format(state=state, most=MOST_COUNTED)))
+        placed = rows(db, LIVE.format(slot=SLOT, state=state, most=MOST_PLACED))
+        live += [(state, seq, slot) for seq, slot in placed]
     first = [seq for _, seq, _ in live[:MOST_LIVE]]
     shown = {run.seq: run for run in _chosen(db, first)}
     counted = Counted(

@@ -99,7 +99,8 @@ class PostgresJournal:
     ) -> None:
         """Open it, and bring its tables up to date. Raises Trouble if it cannot be had.
 
-        `name` is the process's own, and its successor's; with none, nobody succeeds it. At most
+        `name` is the process's own, and its successor's, but no two may have it at a time; with
+        none, nobody succeeds it. At most
         so many `connections` are open at once, at least LEAST; one of them listens, unless a
         pooler is in between, or `listen` says no. `say` is told what an operator should know.
         """
@@ -108,7 +109,7 @@ class PostgresJournal:
         self._say = say
         self._lost_after = lost_after
         hears = direct and listen
-        self._link = Link(url, max(connections, LEAST) - hears, synced=direct)
+        self._link = Link(url, max(connections, LEAST) - hears, direct=direct)
         self._looks = Looks(self._link)
         self._room = Room()
         self._watchers = Watchers()
@@ -127,7 +128,7 @@ class PostgresJournal:
         self._lock = threading.Lock()
         self._threads: dict[str, threading.Thread] = {}
         self._bell = Bell(
-            self._link, self.name, url if hears else "", self._stir, self._ended_elsewhere
+            self._link, self.name, url if hears else "", self._stir, self._told_elsewhere
         )
         self._seeker = Seeker(self._find, lambda: self._bell.hears)
         self._records: Group[Recording | _Touch] = Group("record", self._record, _size)
@@ -186,13 +187,13 @@ class PostgresJournal:
             self._link.do(work)
         except JournalUnavailable as unavailable:
             error = unavailable
-        except UNFIT as unfit:
+        except Exception as other:  # the thread lives, whatever it was: all wait for it
             if len(batch) > 1:
                 self._unwatch(jobs)
                 for one in batch:
                     self._record([one])
                 return
-            error = unfit
+            error = other
         self._announce([job for job in jobs if _is_fresh(job)])
         for job in jobs:
             self._tell_recorded(job, error)
@@ -270,7 +271,7 @@ class PostgresJournal:
             self._doubtful.append(ask.taken)
             looked = self._link.do(lambda db, again: claims.claim(db, ask, again=again))
             self._doubtful.remove(ask.taken)
-        except UNFIT as error:
+        except Exception as error:  # as above
             raise _unavailable(error) from None
         if looked.ended:
             self._tell_all(*looked.ended)
@@ -329,7 +330,7 @@ class PostgresJournal:
             for job in batch:
                 job.then(error)
             return
-        except UNFIT as error:
+        except Exception as error:  # as above
             if len(batch) > 1:
                 for job in batch:
                     self._settle([job])
@@ -583,14 +584,11 @@ class PostgresJournal:
                 continue
             self._closed.wait(POLLED_HEARING if self._bell.hears else pause)
             pause = min(pause * 2, POLLED_AT_LAST)
-            self._ended_elsewhere(self._watchers.watched())
-
-    def _ended_elsewhere(self, run_ids: Collection[str]) -> None:
-        """Somebody says so, or it may be."""
-        watched = set(self._watchers.watched()).intersection(run_ids)
-        if watched:
             with suppress(JournalUnavailable):  # it is looked again
-                self._watchers.tell(*self._looks.over(watched))
+                self._watchers.tell(*self._looks.over(self._watchers.watched()))
+
+    def _told_elsewhere(self, run_ids: Collection[str]) -> None:
+        self._watchers.tell(*run_ids)
 
     def _tell_if_over(self, run_id: str) -> None:
         try:

@@ -50,8 +50,11 @@ class Seeker:
         """Serve it, now or when there is something."""
         with self._asked:
             if not self._closing:
+                # Where others have just found nothing and wait, it waits beside them.
+                patient = look.until > time.monotonic() and any(map(look.asks_as, self._looks))
                 self._looks.append(look)
-                self._stir()
+                if not patient:
+                    self._stir()
                 return
         look.then(JournalUnavailable("the journal is closed"))
 

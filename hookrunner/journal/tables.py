@@ -145,7 +145,11 @@ BEGIN = """
 CREATE SCHEMA IF NOT EXISTS hookrunner;
 CREATE TABLE IF NOT EXISTS hookrunner.version (version integer NOT NULL, oldest integer NOT NULL);
 """
-HAS_VERSION = "SELECT to_regclass('hookrunner.version') IS NOT NULL"
+# A look into a table of the server's has it hear of what others have made meanwhile.
+HAS_VERSION = """
+SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_tables
+               WHERE schemaname = 'hookrunner' AND tablename = 'version')
+"""
 VERSION = "SELECT version, oldest FROM hookrunner.version"
 
 
