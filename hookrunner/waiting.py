@@ -39,16 +39,16 @@ def patiently(try_once: Callable[[], T], listener: socket.socket | None, log: Lo
         return try_once()
     except Away as error:
         told = str(error)
+    pause = SHORTEST
+    log.error(f"{told}; tried again in {show_duration(pause)}")
     with _turning_away(listener, log) if listener else nullcontext():
-        pause = SHORTEST
         while True:
-            log.error(f"{told}; tried again in {show_duration(pause)}")
             time.sleep(pause)
             pause = min(pause * 2, LONGEST)
             try:
                 return try_once()
             except Away as error:
-                told = str(error)
+                log.error(f"{error}; tried again in {show_duration(pause)}")
 
 
 class _Closed:
@@ -99,6 +99,7 @@ def _turning_away(listener: socket.socket, log: Log) -> Iterator[None]:
 
     thread = threading.Thread(target=answer, name="closed", daemon=True)
     thread.start()
+    log.info(f"until it can, 503 is answered on {server.near}")
     try:
         yield
     finally:

@@ -52,15 +52,6 @@ CONNECTION: dict[str, Any] = {
     "tcp_user_timeout": 20_000,
 }
 
-DIRECT: dict[str, Any] = {
-    "prepare_threshold": 2,
-    # A plan is made once, perhaps before there are any runs: it has to be good for a million.
-    "options": "-c synchronous_commit=on -c plan_cache_mode=force_generic_plan "
-    "-c enable_seqscan=off -c jit=off",
-}
-"""What can be had besides of a connection that is ours alone: half the time of a claim is spent
-planning it."""
-
 # libpq says what it could not read, which may be a password.
 UNREADABLE = f"the journal's URL cannot be read; {LIKE}"
 
@@ -75,6 +66,14 @@ HOPELESS = (
 """What a server says to who will never be let in: there are no codes for it at this stage. In
 another language than English it is waited for in vain."""
 
+DIRECT: dict[str, Any] = {
+    "prepare_threshold": 2,
+    # A plan is made once, perhaps before there are any runs: it has to be good for a million.
+    "options": "-c synchronous_commit=on -c plan_cache_mode=force_generic_plan "
+    "-c enable_seqscan=off -c jit=off",
+}
+"""What can be had besides of a connection that is ours alone: half the time of a claim is spent
+planning it."""
 
 # The pool has its say in what we raise; it need not print it.
 logging.getLogger("psycopg").addHandler(logging.NullHandler())

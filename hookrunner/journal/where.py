@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import ip_address
-from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from hookrunner.model import Trouble
 
@@ -52,22 +52,19 @@ def _with_tls(url: str, name: str, environ: Mapping[str, str]) -> str:
             f"{name} cannot be read: a / ? or # in the user's name or the password is written "
             "%2F %3F %23"
         )
-    parts = _quoted(parts)
     said = parse_qs(parts.query)
     host = said.get("host", [host])[-1]
-    query = parts.query
+    rest = _quoted(parts.netloc) + url.partition("://")[2].removeprefix(parts.netloc)
     if not ("sslmode" in said or environ.get("PGSSLMODE") or _is_local(host)):
-        query += f"{'&' if query else ''}sslmode=require"
-    return f"postgresql://{parts.netloc}{parts.path}{'?' if query else ''}{query}"
+        rest += f"{'&' if parts.query else '?'}sslmode=require"
+    return f"postgresql://{rest}"
 
 
-def _quoted(parts: SplitResult) -> SplitResult:
+def _quoted(place: str) -> str:
     """With a user and a password that libpq reads as we do: it takes the first @ for the last."""
-    user, at, where = parts.netloc.rpartition("@")
-    if not at:
-        return parts
+    user, at, host = place.rpartition("@")
     written = ":".join(quote(unquote(part), safe="~") for part in user.split(":", 1))
-    return parts._replace(netloc=f"{written}{at}{where}")
+    return f"{written}{at}{host}"
 
 
 def _is_local(host: str) -> bool:

@@ -89,7 +89,7 @@ class Machine(Server):
 
     def __post_init__(self) -> None:
         self.program = (str(REPOSITORY / "runner.py"), self.role)
-        self.flags = ("--port", "0") if self.role == "web" else ()
+        self.listening = ("--port", "0") if self.role == "web" else ()
 
 
 class Fleet:
