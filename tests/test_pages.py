@@ -50,6 +50,7 @@ HOOKS = """
   script: hello.sh
   auth: none
   rate: 1/d
+  schema: {properties: {n: {type: integer}, m: {type: string, minLength: 2}}}
 /choosy:
   script: hello.sh
   auth: none
@@ -441,9 +442,10 @@ def test_what_was_refused_is_said(server: Server, admin: Browser) -> None:
 
 
 def test_all_mistakes_are_told_in_one_round(admin: Browser) -> None:
-    fields = {"path": "/hello", "csrf": admin.csrf(), "as": "form", "/n": "x"}
+    fields = {"path": "/rare", "csrf": admin.csrf(), "as": "form", "/n": "x", "/m": "y"}
     text = unescape(admin.post("/-/hook/try", fields).text)
     assert "n</a>: must be a whole number, not 'x'" in text
+    assert "m</a>: 'y' is too short" in text
     both = {"path": "/deploy/<target>", "csrf": admin.csrf(), "as": "json", "json": "{"}
     text = unescape(admin.post("/-/hook/try", both).text)
     assert "must be a part of a path, without a slash" in text

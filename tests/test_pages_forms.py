@@ -300,6 +300,8 @@ def test_what_must_be_there_and_may_be_null_is_null_if_it_is_left_empty(kind: st
     }
 
     assert read({"/a": " "}, schema) == {"a": None}
+    inner = {"type": ["object", "null"], "properties": {"b": {"type": kind}}}
+    assert read({"/a/b": ""}, {"required": ["a"], "properties": {"a": inner}}) == {"a": None}
     schema["required"] = []
     assert read({"/a": " "}, schema) == {}
 

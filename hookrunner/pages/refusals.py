@@ -25,7 +25,13 @@ def page(frame: Frame, shown: RefusalList) -> str:
         "Refusals",
         layout.heading("Refusals"),
         tag("p", "Deliveries that were turned away. ", kept, class_="soft"),
-        tag("div", where, listed, parts.pager(shown.newest, shown.older), class_="panel"),
+        tag(
+            "div",
+            where,
+            listed,
+            parts.pager(shown.newest if shown.refusals else "", shown.older),
+            class_="panel",
+        ),
         place="Refusals",
     )
 

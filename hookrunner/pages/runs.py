@@ -33,7 +33,14 @@ def page(frame: Frame, shown: RunList) -> str:
         "Error: Runs" if shown.wrong else "Runs",
         layout.heading("Runs"),
         tag("div", _filter(shown), class_="panel"),
-        tag("div", where, listed, further, parts.pager(shown.newest, older), class_="panel"),
+        tag(
+            "div",
+            where,
+            listed,
+            further,
+            parts.pager("" if where and not shown.runs else shown.newest, older),
+            class_="panel",
+        ),
         place="Runs",
     )
 
