@@ -61,6 +61,9 @@ LONGEST_PRUNING = 10.0
 """Runs and seconds after which whoever wants more forgotten asks again."""
 
 MOST_LISTED = 10_000
+MOST_PLACES = 5
+"""Places where a payload does not fit that the log names."""
+
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -356,15 +359,20 @@ def check(hook: Hook, delivery: Delivery, params: Mapping[str, str], parsed: Pay
     """Raise Refused(422) if the payload does not fit, or could not be handed to the script."""
     errors = hook.schema.misfits(parsed.value) if hook.schema else []
     if errors:
-        places = "; ".join(
-            f"{error.pointer[:100] or '(whole)'}: {error.rule}" for error in errors[:5]
-        )
-        why = f"the payload does not fit the schema: {places}"
+        places = "; ".join(map(_place, errors[:MOST_PLACES]))
+        rest = f"; and {len(errors) - MOST_PLACES} more" if len(errors) > MOST_PLACES else ""
+        why = f"the payload does not fit the schema: {places}{rest}"
         raise Refused(422, "the payload does not fit", why, errors=errors)
     errors = _unfit_texts(hook, facts(hook, delivery, params, parsed.value))
     if errors:
         why = "; ".join(error.detail for error in errors[:5])
         raise Refused(422, "the payload does not fit", why, errors=errors)
+
+
+def _place(error: Misfit) -> str:
+    """Where a payload does not fit, and which rule of the schema, without the payload's words."""
+    missing = f" {error.missing[:60]!r}" if error.missing else ""
+    return f"{error.pointer[:100] or '(whole)'}: {error.rule}{missing}"
 
 
 def facts(hook: Hook, delivery: Delivery, params: Mapping[str, str], value: Json) -> Facts:

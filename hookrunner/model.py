@@ -210,6 +210,12 @@ class Misfit:
     rule: str
     """The schema keyword that failed: safe to log, where `detail` may quote the payload."""
 
+    missing: str = field(default="", compare=False)
+    """The property that is required and not there. The schema names it, so it is safe, too."""
+
+    branches: tuple[tuple[Misfit, ...], ...] = field(default=(), compare=False)
+    """Of `oneOf` and `anyOf`: what is wrong with each, in the schema's order."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -231,6 +237,10 @@ class Shape(Protocol):
 
 class Template(Protocol):
     """A text of hooks.yaml with `{payload:/pointer}` and the like in it."""
+
+    @property
+    def written(self) -> str:
+        """As hooks.yaml has it: config vars by their names, and not what they hold."""
 
     def fill(self, facts: Facts) -> str:
         """The text with everything filled in; what is absent becomes nothing."""

@@ -164,6 +164,12 @@ class Web:
         self.log.error(f"bug: {place_of(error)}; please report it")
         return problem(Refused(500, "an error of the server; it has been logged"))
 
+    def unread(self, path: str, accept: str, refused: Refused) -> Answer:
+        """What is said of a request that was not read to its end, and has been logged."""
+        self.count_refusal("", refused)
+        page = self.admin.unread(accept, refused) if path.startswith("/-/") else None
+        return page or problem(refused)
+
     def hook_of(self, path: str) -> str:
         """The path in hooks.yaml of the hook that PEP 3333's path leads to; empty if none."""
         decoded = path.encode("latin-1", "replace").decode("utf-8", "replace")
