@@ -8,6 +8,7 @@ process. PostgreSQL does not run as root: then it runs as `nobody`.
 from __future__ import annotations
 
 import atexit
+import ctypes
 import hashlib
 import os
 import shutil
@@ -25,6 +26,7 @@ import psycopg
 from psycopg import sql
 
 SECONDS = 60.0
+PR_SET_PDEATHSIG = 1
 KEPT = 12
 """Databases that are kept beside the newest: a test has two at the most."""
 
@@ -78,7 +80,7 @@ class Server:
             self.process = subprocess.Popen(
                 [self.bin / "postgres", "-D", self.data, "-k", self.folder],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                user=self.user, cwd=self.folder, start_new_session=True,
+                user=self.user, cwd=self.folder, start_new_session=True, preexec_fn=_go_with_us,
             )  # fmt: skip
 
     def _said(self) -> str:
@@ -146,6 +148,11 @@ def database_of(folder: Path) -> str:
 def name_of(folder: Path) -> str:
     """The name of the database that belongs to a test's folder."""
     return hashlib.sha256(str(folder).encode()).hexdigest()[:20]
+
+
+def _go_with_us() -> None:
+    """Have the server end with us, even if we are killed."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
 def _do(db: psycopg.Connection, statement: str, *names: str) -> None:
