@@ -29,6 +29,7 @@ VERBS: Mapping[str, str] = {
     "migrate": "bring the tables in PostgreSQL up to date",
     "check": "say what is wrong with hooks.yaml, or show its hooks",
     "new": "add a hook: its entry, a script to begin with, a schema from a sample",
+    "import": "take over the hooks of adnanh/webhook",
     "senders": "what to paste where, for every sender that auth: knows",
     "form": "print the Apps Script that sends a Google Form's answers to a hook",
     "send": "post to a hook as its sender would, and show what comes of it",
@@ -42,8 +43,8 @@ VERBS: Mapping[str, str] = {
 }
 """The verbs, each a module of `hookrunner.verbs`, which is imported when it is asked for."""
 
-MODULES = {"try": "once"}
-"""The module of a verb whose name is a word of Python's."""
+MODULES = {"try": "once", "import": "import_"}
+"""The modules of verbs whose names are words of Python's."""
 
 SETTINGS = """each setting can also be an environment variable: HOOKS (--config), DATA_DIR (--data),
 HOST, PORT, THREADS, SLOTS, GRACE, LEASE; JOURNAL_URL, else DATABASE_URL, is the PostgreSQL

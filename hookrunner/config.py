@@ -483,12 +483,18 @@ def _named(contents: dict[str, Json]) -> Iterator[str]:
 
 
 def _lower_headers(contents: Json) -> Json:
-    """Header names of a `when` in lower case, as deliveries have them, wherever they stand."""
+    """Header names of a `when` in lower case, as deliveries have them, wherever they stand.
+
+    What a payload calls `headers` is left as it is.
+    """
     if isinstance(contents, list):
         return [_lower_headers(part) for part in contents]
     if not isinstance(contents, dict):
         return contents
-    lowered = {name: _lower_headers(part) for name, part in contents.items()}
+    lowered = {
+        name: part if name == "properties" else _lower_headers(part)
+        for name, part in contents.items()
+    }
     properties = lowered.get("properties")
     if isinstance(properties, dict) and isinstance(headers := properties.get("headers"), dict):
         lowered["properties"] = {**properties, "headers": _lower_names(headers)}

@@ -19,6 +19,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from functools import partial
 from typing import Any, Protocol
 
@@ -31,7 +32,7 @@ from waitress.server import TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher, WSGITask
 from waitress.utilities import build_http_date
 
-from hookrunner.answer import LATER, Answer, Environ, problem, status_line
+from hookrunner.answer import LATER, Answer, Environ, status_line
 from hookrunner.log import Log
 from hookrunner.loop import Loop, Step, Timers
 from hookrunner.model import Refused, Trouble
@@ -78,6 +79,12 @@ TOO_BLANK = re.compile(rb"[ \t]{32}")
 MOST_HEADER = 32 * 1024
 """Bytes of a request's head; 1500 that are never finished must fit a small dyno, too."""
 
+TRIAL = "/-/hook/try"
+ENCODED, BESIDE = 4, 64 * 1024
+"""A form has three bytes for most signs of a payload, and six for the end of a line; and some
+fields beside it. So the one that tries a hook may be so many times as large as the largest
+payload, and so much larger."""
+
 IN_MEMORY = 128 * 1024
 """Bytes of a half-received body kept in memory; 1500 of them must fit a small dyno."""
 
@@ -89,6 +96,9 @@ class Application(Protocol):
 
     def fault(self, error: Exception) -> Answer:
         """What is told of a bug, after it has been logged."""
+
+    def unread(self, path: str, accept: str, refused: Refused) -> Answer:
+        """What is said of a request that was not read to its end, and has been logged."""
 
     def hook_of(self, path: str) -> str:
         """The hook that PEP 3333's path leads to; empty if none."""
@@ -194,6 +204,8 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
     would hold up the loop, and so everybody, for minutes.
     """
 
+    adj: Adjustments
+
     def received(self, data: bytes) -> int:
         consumed = super().received(data)
         if self.completed:
@@ -207,6 +219,10 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
             super().parse_header(header_plus)
         except ValueError as error:  # a Content-Length of 5000 digits, a target that is no URI
             raise ParsingError("Invalid request line or header") from error
+        if self.path == TRIAL:
+            roomy: Adjustments = copy(self.adj)
+            roomy.max_request_body_size = roomy.max_request_body_size * ENCODED + BESIDE
+            self.adj = roomy
 
 
 class _Call(WSGITask):  # type: ignore[misc]
@@ -342,8 +358,13 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         if error.code == 413:
             most = show_size(self.adj.max_request_body_size - 1)
             told = f"the body is larger than the largest max_body in hooks.yaml, {most}"
+            if getattr(request, "path", "") == TRIAL:
+                told = "the form is larger than what any hook takes"
         self.say_refused(f"{told} ({error.code} to {self.addr[0]})")
-        return problem(Refused(error.code, told))
+        path = str(getattr(request, "path", ""))  # of what has no first line there is none
+        accept = str(request.headers.get("ACCEPT", ""))
+        application: Application = self.server.application
+        return application.unread(path, accept, Refused(error.code, told))
 
     def tell(self, call: _Call, answer: Answer) -> None:
         """Send the answer to the request that is being served."""

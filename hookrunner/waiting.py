@@ -74,6 +74,9 @@ class _Closed:
         self.log.error(f"bug: {place_of(error)}; please report it")
         return problem(Refused(500, "an error of the server; it has been logged"))
 
+    def unread(self, path: str, accept: str, refused: Refused) -> Answer:
+        return problem(refused)
+
     def hook_of(self, path: str) -> str:
         return path
 

@@ -34,6 +34,7 @@ from hookrunner.answer import (
 )
 from hookrunner.auth import authenticate
 from hookrunner.auth.credential import Bearer
+from hookrunner.counts import Count
 from hookrunner.intake import SOON, Accepted, Ignored, Intake, Judged, unavailable
 from hookrunner.log import Log, place_of
 from hookrunner.model import (
@@ -64,7 +65,7 @@ LONGEST_WAIT = 25.0
 
 OWN_PAGES = {
     r"/-/": "GET",
-    r"/-/(health|ready|hook|refusals)": "GET",
+    r"/-/(health|ready|metrics|hook|refusals)": "GET",
     r"/-/login": "GET, POST",
     r"/-/(logout|hook/try)": "POST",
     r"/-/assets/[^/]+": "GET",
@@ -99,6 +100,7 @@ PLACES: Queries = {
     "attempt": (r"[1-9][0-9]{0,8}", "the number of an attempt"),
     "stdout": PLACE,
     "stderr": PLACE,
+    "exact": ("1", "1, for what was sent as it was, secrets and all; with nothing else"),
 }
 
 RUN_ID = re.compile(r"[a-z2-7]{20}")
@@ -131,7 +133,7 @@ class Web:
         self.journal = journal
         self.log = log
         self.trusted = trusted
-        self.waiters = threading.BoundedSemaphore(MOST_WAITERS)
+        self.waiters = Places(MOST_WAITERS)
         self.waits_over = False
         self.checks = {"journal": self._journal_fault, **(checks or {})}
         self.admin = Admin(
@@ -139,6 +141,13 @@ class Web:
         )
         self.owner = ""
         """A token for who can read our files, and so may do what the administrator may."""
+
+        self.refused = Count()
+        """What was turned away, by hook (empty for what is none's), status and reason."""
+
+        self.measure: Callable[[str], tuple[str, bytes]] | None = None
+        """The metrics for an Accept header: their content type, and the text."""
+
         self.app = self._routes()
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -154,6 +163,12 @@ class Web:
         """What a sender is told of a bug of ours, after it has been logged."""
         self.log.error(f"bug: {place_of(error)}; please report it")
         return problem(Refused(500, "an error of the server; it has been logged"))
+
+    def unread(self, path: str, accept: str, refused: Refused) -> Answer:
+        """What is said of a request that was not read to its end, and has been logged."""
+        self.count_refusal("", refused)
+        page = self.admin.unread(accept, refused) if path.startswith("/-/") else None
+        return page or problem(refused)
 
     def hook_of(self, path: str) -> str:
         """The path in hooks.yaml of the hook that PEP 3333's path leads to; empty if none."""
@@ -177,6 +192,7 @@ class Web:
         app.catchall = False
         app.route("/-/health", "GET", self._answering(self.health))
         app.route("/-/ready", "GET", self._answering(self.ready))
+        app.route("/-/metrics", "GET", self._answering(self.metrics))
         admin = self.admin
         for path, method, page in (
             ("/-/", "GET", admin.overview),
@@ -207,6 +223,7 @@ class Web:
         def answer(**named: str) -> Any:
             environ = bottle.request.environ
             try:
+                _refuse_no_text(environ)
                 given = guarded(environ, **named)
             except Refused as refused:
                 self.log_refusal(environ, refused)
@@ -243,6 +260,14 @@ class Web:
         """That the process is there and answers."""
         return as_json(200, {"status": "ok"})
 
+    def metrics(self, environ: Environ) -> Answer:
+        """Numbers for Prometheus; for the administrator."""
+        self._need_admin(environ)
+        if self.measure is None:
+            raise Refused(404, "there is no such page")
+        kind, text = self.measure(environ.get("HTTP_ACCEPT", ""))
+        return Answer(200, text, {"Content-Type": kind, "Cache-Control": "no-store"})
+
     def runs(self, environ: Environ) -> Answer:
         """The runs that a query asks for, newest first; for the administrator."""
         if self.admin.wants_page(environ):
@@ -259,7 +284,7 @@ class Web:
                 found = self.journal.runs(read_query(asked))
         except JournalUnavailable as error:
             raise unavailable(error) from None
-        return as_json(200, {"runs": [telling.row(run) for run in found]})
+        return as_json(200, {"runs": [telling.row(run, self.log.mask) for run in found]})
 
     def state(self, environ: Environ, run_id: str) -> Answer:
         """How a run stands, for whoever knows its unguessable id; all for the administrator."""
@@ -269,6 +294,10 @@ class Web:
         if asked or environ.get("HTTP_AUTHORIZATION"):
             self._need_admin(environ)
             told = partial(self._printed, asked) if asked else self._whole
+            if asked.pop("exact", ""):
+                if asked:
+                    raise Refused(400, f"exact goes with nothing else, and not with {min(asked)}")
+                told = partial(self._whole, exact=True)
         try:
             run = self.journal.standing(run_id) if RUN_ID.fullmatch(run_id) else None
             if run is None:
@@ -277,12 +306,12 @@ class Web:
         except JournalUnavailable as error:
             raise unavailable(error) from None
 
-    def _whole(self, run: Run) -> dict[str, Json]:
+    def _whole(self, run: Run, *, exact: bool = False) -> dict[str, Json]:
         new = self.journal.recorded(run.run_id)
         if new is None:  # it was pruned at this moment
             raise Refused(404, "there is no such run")
         attempts = self.journal.attempts(run.run_id, telling.WHOLE)
-        return telling.whole(run, new, attempts, self.log.mask)
+        return telling.whole(run, new, attempts, self.log.mask, exact=exact)
 
     def _printed(self, asked: Mapping[str, str], run: Run) -> dict[str, Json]:
         number, mask = int(asked.get("attempt", run.attempt)), self.log.mask
@@ -360,10 +389,18 @@ class Web:
             return None
         return problem(Refused(503, "stopping; send it again soon", headers=SOON))
 
+    def count_refusal(self, hook: str, refused: Refused) -> None:
+        """Count a refusal; `hook` is empty for what is no hook's."""
+        self.refused.add(hook, str(refused.status), refused.reason)
+
     def log_refusal(self, environ: Environ, refused: Refused) -> None:
-        method = environ.get("REQUEST_METHOD", "")[:20]
-        # Masked before it is cut: half of a secret is not known for one.
-        path = self.log.mask(raw_path(environ).encode("latin-1", "replace")).decode("latin-1")
+        """Have a refusal counted, in the log, and in the journal."""
+        asked = raw_path(environ)
+        self.count_refusal("" if asked.startswith("/-") else self.hook_of(asked), refused)
+        # Masked before they are cut: half of a secret is not known for one.
+        mask = self.log.mask
+        method = mask.text(environ.get("REQUEST_METHOD", ""))[:20]
+        path = mask.payload(asked.encode("latin-1", "replace")).decode("latin-1")
         address = client_address(environ, self.trusted)
         self.log.info(
             f"refused {method} {path[:200]}: {refused.why} ({refused.status} to {address})",
@@ -373,10 +410,31 @@ class Web:
         )
         size = environ.get("CONTENT_LENGTH", "")
         size = int(size) if size.isdigit() else 0
-        why = self.log.mask(refused.why.encode("utf-8", "replace")).decode()[:LONGEST_WHY]
+        why = mask.text(refused.why.encode("utf-8", "replace").decode())[:LONGEST_WHY]
         self.journal.note(
             Refusal(time.time(), method, path[:200], refused.status, why, address, size)
         )
+
+
+class Places:
+    """So many places, of which some are taken."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.taken = 0
+        self._lock = threading.Lock()
+
+    def take(self) -> bool:
+        """Take one; False if there is none."""
+        with self._lock:
+            free = self.taken < self.most
+            self.taken += free
+            return free
+
+    def leave(self) -> None:
+        """Give it back."""
+        with self._lock:
+            self.taken -= 1
 
 
 class _Sender:
@@ -386,7 +444,7 @@ class _Sender:
         self.web = web
         self.environ = environ
         self.wait = wait
-        self.waits = wait.seconds > 0 and web.waiters.acquire(blocking=False)
+        self.waits = wait.seconds > 0 and web.waiters.take()
         self.later: Later = environ[LATER]
         self.accepted: Accepted | None = None
         self.stop_timer: Callable[[], None] | None = None
@@ -456,7 +514,7 @@ class _Sender:
     def _answer(self, answer: Answer) -> None:
         if self.waits:
             self.waits = False
-            self.web.waiters.release()
+            self.web.waiters.leave()
         self.later.answer(answer)
 
     def _on_loop(self, step: Callable[[T], None]) -> Callable[[T], None]:
@@ -553,6 +611,14 @@ def told(accepted: Accepted, run: Run | None) -> Answer:
     if outcome.why is Why.TIMEOUT:
         return problem(Refused(504, f"the script {outcome}"), telling.summary(run))
     return problem(Refused(500, f"the script failed: {outcome}"), telling.summary(run))
+
+
+def _refuse_no_text(environ: Environ) -> None:
+    """Bottle looks for a page without the bytes that are not UTF-8. Raises Refused."""
+    try:
+        raw_path(environ).encode("latin-1").decode()
+    except UnicodeError:
+        raise Refused(400, "the path is not UTF-8") from None
 
 
 def _in_progress(accepted: Accepted, run: Run | None) -> Answer:

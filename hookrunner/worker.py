@@ -25,6 +25,7 @@ from pathlib import Path
 
 from hookrunner import form, payload, retry
 from hookrunner.config import Config
+from hookrunner.counts import LONG, Count, DurationsBy
 from hookrunner.imports import Imports, imports_of
 from hookrunner.log import Log, place_of
 from hookrunner.loop import Loop, Step
@@ -41,7 +42,7 @@ from hookrunner.model import (
     Terms,
     Why,
 )
-from hookrunner.seams import Journal, Launcher, Ready, Start
+from hookrunner.seams import Emit, Ended, Journal, Launcher, Ready, Secrets, Start
 from hookrunner.units import show_duration
 
 IDLE = 5.0
@@ -135,6 +136,12 @@ class Workers:
         self.ended = threading.Event()
         self.nudged = threading.Event()
         self.attempts: dict[str, _Attempt] = {}
+        self.ended_runs, self.failed_attempts, self.told = Count(), Count(), Count()
+        """By hook and state, by hook and why; the runs recorded to tell of a failure, by hook."""
+
+        self.waited, self.took = DurationsBy(LONG), DurationsBy(LONG)
+        """Seconds from recording to start, and of the scripts; by hook."""
+
         self.doubtful: deque[_Attempt] = deque()
         """Attempts of which somebody has said that they have ended."""
 
@@ -227,7 +234,8 @@ class Workers:
         claim = attempt.claim
         folder = self.folder / f"{claim.run_id}.{claim.attempt}"
         try:
-            start = prepare(claim, hook, config, folder, ends(claim.asked_at, self.lease))
+            lease = ends(claim.asked_at, self.lease)
+            start = prepare(claim, hook, config, folder, lease, self.log.mask)
         except Refused as error:
             # It was taken in under another hooks.yaml, and today's cannot read it.
             told = error.told
@@ -244,8 +252,14 @@ class Workers:
                 listener.end()
                 self._settle(attempt, outcome)
 
-            return partial(self.launcher.start, start, listener.feed, ended)
+            return partial(self._launch, claim, start, listener.feed, ended)
         return partial(self._settle, attempt, not_started(told))
+
+    def _launch(self, claim: Claim, start: Start, emit: Emit, ended: Ended) -> None:
+        if claim.attempt == 1:  # what comes later has waited for other things, too
+            waited = claim.waited + time.monotonic() - claim.asked_at
+            self.waited.add(claim.new.hook, waited)
+        self.launcher.start(start, emit, ended)
 
     def _settle(self, attempt: _Attempt, outcome: Outcome) -> None:
         """Write down how it went, once the journal takes it: until then the lease protects it."""
@@ -285,6 +299,7 @@ class Workers:
             self._settle_later(attempt, outcome, told)
             return
         self._done(claim)
+        self._count(claim.new.hook, outcome, ended=told and again_in is None)
         if not told:
             self._say(claim, "ended, and counts for nothing: it was cancelled, or begun again")
             return
@@ -293,6 +308,15 @@ class Workers:
         self._say(claim, f"{outcome.state} in {took}: {outcome}{again}")
         if outcome.state is State.FAILED and again_in is None:
             self.nudged.set()
+
+    def _count(self, hook: str, outcome: Outcome, *, ended: bool) -> None:
+        """An attempt has ended; and its run with it, perhaps."""
+        if outcome.seconds and outcome.why is not Why.INTERRUPTED:
+            self.took.add(hook, outcome.seconds)
+        if outcome.state is State.FAILED and outcome.why:
+            self.failed_attempts.add(hook, outcome.why.value)
+        if ended:
+            self.ended_runs.add(hook, outcome.state.value)
 
     def _settle_later(self, attempt: _Attempt, outcome: Outcome, error: JournalUnavailable) -> None:
         claim = attempt.claim
@@ -324,6 +348,7 @@ class Workers:
         rerun = hook is None or hook.retry.rerun
         counted = not self.stopping.is_set()
         state = self.journal.interrupt(claim, rerun=rerun, counted=counted)
+        self._count(claim.new.hook, outcome, ended=state is State.FAILED)
         if state is State.QUEUED:
             self._say(claim, f"{outcome}; handed back, to be run again")
         elif state is State.FAILED:
@@ -340,6 +365,7 @@ class Workers:
             if new is None or run is None or hook is None or not hook.on_failure:
                 self.journal.tell(run_id, None)
             elif told := self.journal.tell(run_id, failure_run(run, new)):
+                self.told.add(ON_FAILURE + hook.path)
                 self.log.info(f"{told} {ON_FAILURE}{hook.path} accepted, to tell of {run_id}")
 
     def _keep(self) -> None:
@@ -535,7 +561,12 @@ def failure_run(run: Run, new: NewRun) -> NewRun:
 
 
 def prepare(
-    claim: Claim, hook: Hook, config: Config, folder: Path, lease: tuple[float, float]
+    claim: Claim,
+    hook: Hook,
+    config: Config,
+    folder: Path,
+    lease: tuple[float, float],
+    secrets: Secrets | None = None,
 ) -> Start:
     """Make the attempt's folder, and everything that the script gets. Raises OSError, Refused."""
     new = claim.new
@@ -565,6 +596,7 @@ def prepare(
         shield=hook.shield,
         warm=starts_warm(hook, command),
         lease=lease,
+        secrets=secrets,
     )
 
 

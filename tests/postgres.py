@@ -8,6 +8,7 @@ process. PostgreSQL does not run as root: then it runs as `nobody`.
 from __future__ import annotations
 
 import atexit
+import ctypes
 import hashlib
 import os
 import shutil
@@ -15,6 +16,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
@@ -24,6 +26,7 @@ import psycopg
 from psycopg import sql
 
 SECONDS = 60.0
+PR_SET_PDEATHSIG = 1
 KEPT = 12
 """Databases that are kept beside the newest: a test has two at the most."""
 
@@ -63,17 +66,25 @@ class Server:
 
     def start(self) -> None:
         """Start it, and return once it can be connected to."""
+        give_up = time.monotonic() + SECONDS
+        self._start()
+        while not self._answers():
+            assert time.monotonic() < give_up, self._said()
+            if self.process.poll() is not None:
+                # Of one that was killed the last processes take a moment to notice.
+                assert "still in use" in self._said(), self._said()
+                self._start()
+
+    def _start(self) -> None:
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [self.bin / "postgres", "-D", self.data, "-k", self.folder],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                user=self.user, cwd=self.folder, start_new_session=True,
+                user=self.user, cwd=self.folder, start_new_session=True, preexec_fn=_go_with_us,
             )  # fmt: skip
-        for _ in range(int(SECONDS * 50)):
-            if self._answers():
-                return
-            assert self.process.poll() is None, (self.folder / "log").read_text()[-2000:]
-        raise AssertionError("PostgreSQL does not answer")
+
+    def _said(self) -> str:
+        return (self.folder / "log").read_text()[-2000:]
 
     def _answers(self) -> bool:
         ready = [str(self.bin / "pg_isready"), "-h", str(self.folder), "-t", "1"]
@@ -137,6 +148,11 @@ def database_of(folder: Path) -> str:
 def name_of(folder: Path) -> str:
     """The name of the database that belongs to a test's folder."""
     return hashlib.sha256(str(folder).encode()).hexdigest()[:20]
+
+
+def _go_with_us() -> None:
+    """Have the server end with us, even if we are killed."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
 def _do(db: psycopg.Connection, statement: str, *names: str) -> None:

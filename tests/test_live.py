@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import queue
 import re
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
@@ -15,9 +16,12 @@ from typing import Any
 
 import pytest
 
-from hookrunner.live import MOST_LISTENERS, Place, place, ready
+from hookrunner import live as module
+from hookrunner.journal.sqlite import SqliteJournal
+from hookrunner.live import MOST_LISTENERS, Live, Place, place, ready
 from hookrunner.mask import Masker
 from tests.serving import SECONDS, Project, Server, wait_until
+from tests.test_journal import claimed, made
 
 TOKEN = "an-administrators-token"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -32,6 +36,16 @@ HOOKS = """
   auth: none
   respond: accepted
   max_output: 100KB
+/retried:
+  script: retried.sh
+  auth: none
+  respond: accepted
+  retry: {attempts: 2, delay: 1s}
+/halves:
+  script: halves.py
+  auth: none
+  respond: accepted
+  max_output: 100B
 /signed:
   script: steps.sh
   auth: {github: $SECRET}
@@ -44,11 +58,27 @@ echo two
 until [ -e go-3 ]; do sleep 0.02; done
 echo three
 """
+RETRIED = """
+echo "attempt $HOOK_ATTEMPT"
+until [ -e go-$((HOOK_ATTEMPT + 1)) ]; do sleep 0.02; done
+exit 1
+"""
 MUCH = """
 import pathlib, time
 print(("x" * 63 + "\\n") * 1120 + "first", flush=True)
 while not pathlib.Path("go-2").exists(): time.sleep(0.02)
 print(("y" * 63 + "\\n") * 16384 + "last", flush=True)
+while not pathlib.Path("go-3").exists(): time.sleep(0.02)
+"""
+
+# The first half of a secret waits for its second one, at the end of the head; and then no
+# more than the ends are kept.
+HALVES = f"""
+import pathlib, time
+print("x" * 35, end="{SECRET[:15]}", flush=True)
+print("aside", flush=True, file=__import__("sys").stderr)
+while not pathlib.Path("go-2").exists(): time.sleep(0.02)
+print("{SECRET[15:]}" + "y" * 500 + "{SECRET}", end="z" * 40, flush=True)
 while not pathlib.Path("go-3").exists(): time.sleep(0.02)
 """
 
@@ -107,6 +137,7 @@ def listening(server: Server, run_id: str, start: str = "1.0.0", **more: str) ->
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     project = Project(tmp_path / "project").hooks(HOOKS)
+    project.script("retried.sh", RETRIED).script("halves.py", HALVES)
     return project.script("steps.sh", STEPS).script("much.py", MUCH)
 
 
@@ -178,6 +209,29 @@ def test_who_comes_when_all_is_over_hears_the_end(project: Project, server: Serv
     assert "three" in "".join(event.html for event in listener.seen)
 
 
+def test_who_watches_an_attempt_that_failed_is_led_to_the_next_one(
+    project: Project, server: Server
+) -> None:
+    run_id = begun(server, "/retried")
+    with listening(server, run_id) as answer:
+        listener = Listener(answer)
+        listener.until("attempt 1")
+        go(project, 2)
+        listener.until("end")
+
+    def page() -> str:
+        return server.get(f"/-/runs/{run_id}", Accept="text/html", **BEARER).body.decode()
+
+    wait_until(lambda: 'data-from="2.' in page(), "a page of the second attempt")
+    with listening(server, run_id, "2.0.0") as answer:
+        listener = Listener(answer)
+        listener.until("attempt 2")
+        go(project, 3)
+        listener.until("end")
+
+    assert server.state(run_id)["state"] == "failed"
+
+
 def test_what_is_left_out_is_marked(project: Project, server: Server) -> None:
     run_id = begun(server, "/much")
     with listening(server, run_id) as answer:
@@ -196,6 +250,7 @@ def test_what_is_left_out_is_marked(project: Project, server: Server) -> None:
 def test_only_so_many_listen_and_the_page_is_there_all_the_same(
     project: Project, server: Server
 ) -> None:
+    assert MOST_LISTENERS == 4
     run_id = begun(server)
     with ExitStack() as listeners:
         for _ in range(MOST_LISTENERS - 1):
@@ -266,3 +321,150 @@ def test_half_a_secret_is_not_shown() -> None:
     assert ready(b"say\nopen ses", mask, final=False) == (b"say\n", 4)
     assert ready(b"say open sesame\n", mask, final=False) == (b"say ****\n", 16)
     assert ready(b"open ses", mask, final=True) == (b"open ses", 8)
+
+    assert ready(b"open sesame, open", mask, final=True, lead=5) == (b"****, open", 17)
+    assert ready(b"open sesame, open", mask, final=False, lead=9) == (b"****", 11)
+
+
+def shown(listener: Listener, stream: str = "out") -> str:
+    """What somebody has seen of an output."""
+    html = "".join(event.html for event in listener.seen if event.name == stream)
+    return re.sub(r"<span[^>]*>|</span>", "", html)
+
+
+def test_half_a_secret_that_is_printed_last_is_not_shown_until_the_rest_comes(
+    project: Project, server: Server
+) -> None:
+    run_id = begun(server, "/halves")
+    with listening(server, run_id) as answer:
+        listener = Listener(answer)
+        listener.until("aside")
+        assert set(shown(listener)) <= {"x"}
+        go(project, 2)
+        go(project, 3)
+        listener.until("end")
+
+    left_out = "\n[... 527 bytes left out ...]\n"
+    assert shown(listener) == "x" * 35 + "*" * 15 + left_out + "*" * 10 + "z" * 40
+
+
+@pytest.mark.parametrize("place", [5, 8, 9, 20, 33, 34, 37])
+def test_a_place_within_a_secret_shows_no_rest_of_it(
+    project: Project, server: Server, place: int
+) -> None:
+    run_id = begun(server)
+    go(project, 2)
+    go(project, 3)
+    server.wait_until_over(run_id)
+    whole = f"one <b> {SECRET}\ntwo\nthree\n"
+    with listening(server, run_id, f"1.{place}.0") as answer:
+        listener = Listener(answer)
+        listener.until("end")
+
+    after = whole[place:].partition("\n")[2]
+    begun_at = len("one <b> ")
+    first = whole[place:begun_at] + "****" * (place < begun_at + len(SECRET))
+    assert shown(listener) == f"{first}\n{after}" if place <= 34 else whole[place:]
+    said = server.get(f"/-/runs/{run_id}?stdout={place}", **BEARER).json["printed"]
+    assert said["stdout"] == shown(listener)
+
+
+@pytest.mark.parametrize(
+    ("place", "seen"),
+    [
+        (0, "x" * 35 + "*" * 15 + "\n[... 527 bytes left out ...]\n" + "*" * 10 + "z" * 40),
+        (60, "\n[... 517 bytes left out ...]\n" + "*" * 10 + "z" * 40),
+        (580, "*" * 7 + "z" * 40),
+    ],
+)
+def test_a_secret_whose_middle_is_left_out_shows_neither_half_anywhere(
+    project: Project, server: Server, place: int, seen: str
+) -> None:
+    go(project, 2)
+    go(project, 3)
+    run_id = begun_and_over(server, "/halves")
+    with listening(server, run_id, f"1.{place}.0") as answer:
+        listener = Listener(answer)
+        listener.until("end")
+
+    assert shown(listener) == seen
+    page = server.get(f"/-/runs/{run_id}", Accept="text/html", **BEARER).text
+    raw = server.get(f"/-/runs/{run_id}/stdout", **BEARER).text
+    [attempt] = server.get(f"/-/runs/{run_id}", **BEARER).json["attempts"]
+    pieces = [server.get(f"/-/runs/{run_id}?stdout={at}", **BEARER).json for at in (0, 577)]
+    piece = "".join(each["printed"]["stdout"] for each in pieces)
+    for text in (unescape(page), raw, attempt["stdout"], piece):
+        assert SECRET[:3] not in text
+        assert SECRET[-6:] not in text
+        assert "*" * 15 in text
+        assert "*" * 10 + "z" in text
+
+
+def begun_and_over(server: Server, hook: str) -> str:
+    """The id of a run that has ended."""
+    run_id = str(server.post(hook, "{}", Content_Type="application/json").json["run"])
+    server.wait_until_over(run_id)
+    return run_id
+
+
+class Kept:
+    """A connection that keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.sent: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def hold(self) -> None:
+        pass
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        self.sent.put(str(status).encode())
+
+    def if_gone(self, then: Callable[[], None]) -> None:
+        pass
+
+    def send(self, data: bytes) -> None:
+        self.sent.put(data)
+
+    def end(self) -> None:
+        self.sent.put(b"the end")
+
+    def until(self, part: bytes) -> None:
+        while part not in self.sent.get(timeout=SECONDS):
+            pass
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[tuple[Live, str]]:
+    """What goes on in a journal of one run, which goes on for ever; and its id."""
+    with closing(SqliteJournal(tmp_path / "data")) as journal:
+        made(journal)
+        run_id = claimed(journal).run_id
+        live = Live(journal, lambda: Masker([]))
+        yield live, run_id
+        live.end_all()
+
+
+def test_a_silent_script_keeps_no_proxy_waiting(
+    live: tuple[Live, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched, run_id = live
+    assert module.HEARTBEAT * 3 < 55  # Heroku's router hangs up after as many seconds of silence
+    monkeypatch.setattr(module, "HEARTBEAT", 0.01)
+    kept = Kept()
+
+    assert watched.listen(kept, run_id, Place(1), 1000)  # type: ignore[arg-type]
+
+    kept.until(b"200")
+    kept.until(b": still here\n\n")
+    kept.until(b": still here\n\n")
+
+
+def test_at_the_end_everybody_is_hung_up_on_and_nobody_comes_in(live: tuple[Live, str]) -> None:
+    watched, run_id = live
+    kept = Kept()
+    assert watched.listen(kept, run_id, Place(1), 1000)  # type: ignore[arg-type]
+
+    watched.end_all()
+
+    kept.until(b"the end")
+    assert not watched.listen(Kept(), run_id, Place(1), 1000)  # type: ignore[arg-type]

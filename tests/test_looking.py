@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from hookrunner.journal.notebook import MOST_NOTED, MOST_REFUSALS
 from hookrunner.journal.tally import percentile
 from hookrunner.model import (
+    Backlog,
     Found,
     Fresh,
     JournalUnavailable,
@@ -189,7 +191,7 @@ def test_the_overview_knows_how_long_scripts_take(journal: Journal) -> None:
 
     hello = journal.overview(["/hello"]).hooks["/hello"]
 
-    assert (hello.p50, hello.p95) == (0.03, 980.0)
+    assert (hello.p50, hello.p95) == (0.03, 950.0)
 
 
 def test_a_retry_counts_as_one_run_but_both_of_its_attempts_took_time(journal: Journal) -> None:
@@ -252,7 +254,8 @@ def test_progress_counts_what_is_left_out(journal: Journal) -> None:
     run_id = made(journal)
     journal.append(claimed(journal), b"headhead\n[... 5 bytes left out ...]\ntailtail", b"")
 
-    assert progress(journal, run_id, 4).stdout == Fresh(b"head", 8)
+    assert progress(journal, run_id, 4).stdout == Fresh(b"head", 8, cut_off=True)
+    assert progress(journal, run_id, 4, most=3).stdout == Fresh(b"hea", 7)
     assert progress(journal, run_id, 8).stdout == Fresh(b"tailtail", 21, 5)
     assert progress(journal, run_id, 10).stdout == Fresh(b"tailtail", 21, 3)
     assert progress(journal, run_id, 13).stdout == Fresh(b"tailtail", 21)
@@ -338,3 +341,66 @@ def test_a_claim_still_works_after_a_try(journal: Journal) -> None:
     journal.try_writing(FOR_EVER)
 
     assert claimed(journal, HOOKS).run_id == run_id
+
+
+# --- what is measured
+
+
+def test_the_backlog_counts_what_waits_and_what_runs_of_the_hooks_that_are_asked_for(
+    journal: Journal,
+) -> None:
+    for new in (HELLO, HELLO, HELLO, DEPLOY):
+        made(journal, new)
+    claimed(journal, {"/hello": PLAIN})
+
+    seen = journal.backlog(["/hello", "/none"])
+
+    assert {hook: replace(of, waited=0.0) for hook, of in seen.items()} == {
+        "/hello": Backlog(queued=2, running=1),
+        "/none": Backlog(),
+    }
+    assert seen["/none"].waited == 0.0
+
+
+def test_the_backlog_says_for_how_long_the_run_that_is_longest_due_has_waited(
+    journal: Journal,
+) -> None:
+    before = time.time()
+    made(journal)
+    made(journal)
+    first = journal.backlog(["/hello"])["/hello"].waited
+    second = journal.backlog(["/hello"])["/hello"].waited
+
+    assert 0.0 <= first < second <= time.time() - before
+
+
+def test_a_retry_that_is_not_due_yet_is_queued_and_has_waited_for_nothing(
+    journal: Journal,
+) -> None:
+    made(journal)
+    journal.settle(claimed(journal), FAILED, again_in=60.0)
+
+    assert journal.backlog(["/hello"]) == {"/hello": Backlog(queued=1)}
+
+
+def test_a_claim_says_how_long_ago_its_run_was_recorded(journal: Journal) -> None:
+    made(journal)
+    second = made(journal)
+    first_claim, second_claim = claimed(journal), claimed(journal)
+    run = journal.run(second)
+
+    assert run is not None and second_claim.run_id == second
+    assert first_claim.waited >= 0.0
+    assert 0.0 <= second_claim.waited <= time.time() - run.recorded_at
+    journal.settle(first_claim, FAILED, again_in=0.0)
+    assert claimed(journal).waited > first_claim.waited
+
+
+def test_synced_commits_are_timed(journal: Journal) -> None:
+    before = sum(journal.commits().numbers)
+    made(journal)
+    after = journal.commits()
+
+    assert sum(after.numbers) == before + 1
+    assert len(after.numbers) == len(after.bounds) + 1
+    assert after.total > 0

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import pytest
 
 from hookrunner.journal.sqlite import MIGRATIONS, SqliteJournal
+from hookrunner.journal.tally import COARSE, KEPT_SLOTS, SLOT, SLOTS
 from hookrunner.model import JournalUnavailable, Run, Search, State, Trouble
 from tests.serving import REPOSITORY, SECONDS
 from tests.storing import HOOKS
@@ -764,9 +765,9 @@ def test_a_journal_of_the_version_before_is_taken_over_with_its_counts(tmp_path:
         found = [run.run_id for run in journal.search(Search(state=State.FAILED)).runs]
 
     assert said == [
-        "the journal is brought from version 2 to 3; with many runs in it that takes a while"
+        "the journal is brought from version 2 to 4; with many runs in it that takes a while"
     ]
-    assert (hello.ended, hello.p95) == ({State.FAILED: 2}, 2.5)
+    assert (hello.ended, hello.p95) == ({State.FAILED: 2}, 2.4)
     assert found == ["r3", "r2", "r1"]
 
 
@@ -775,3 +776,40 @@ def test_a_new_journal_says_nothing(tmp_path: Path) -> None:
     SqliteJournal(tmp_path / "data", say=said.append).close()
 
     assert said == []
+
+
+def test_what_ended_more_than_a_day_ago_counts_no_more(
+    journal: SqliteJournal, folder: Path
+) -> None:
+    now = int(time.time() / SLOT)
+    with closing(sqlite3.connect(folder / "runs.sqlite")) as db, db:
+        for slot, state, ms in (
+            (now - SLOTS, "failed", 9000),
+            (now - SLOTS + 1, "succeeded", 10),
+            (now, "succeeded", 10),
+        ):
+            db.execute("INSERT INTO tally VALUES (?, '/hello', ?, 1)", (slot, state))
+            coarse = (slot - COARSE if ms > 10 else slot) // COARSE * COARSE
+            db.execute("INSERT INTO took VALUES ('/hello', ?, ?, 1)", (ms, coarse))
+
+    seen = journal.overview(["/hello"])
+
+    assert seen.hooks["/hello"].ended == {State.SUCCEEDED: 2}
+    assert seen.hooks["/hello"].p95 == 0.01
+    assert len(seen.slots) == SLOTS
+
+
+def test_counts_of_long_before_the_last_day_are_forgotten(
+    journal: SqliteJournal, folder: Path
+) -> None:
+    now = int(time.time() / SLOT)
+    with closing(sqlite3.connect(folder / "runs.sqlite")) as db:
+        for slot in (now - KEPT_SLOTS - 1, now - KEPT_SLOTS):
+            db.execute("INSERT INTO tally VALUES (?, '/hello', 'failed', 1)", (slot,))
+            db.execute("INSERT INTO took VALUES ('/hello', 10, ?, 1)", (slot,))
+        db.commit()
+
+        journal.prune({}, 10)
+
+        assert db.execute("SELECT slot FROM tally").fetchall() == [(now - KEPT_SLOTS,)]
+        assert db.execute("SELECT slot FROM took").fetchall() == [(now - KEPT_SLOTS,)]

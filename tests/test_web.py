@@ -365,6 +365,8 @@ def test_a_script_that_prints_nothing_answers_nothing(server: Server) -> None:
         b"GET /%0aecho HTTP/1.1",
         b"GET /echo%0a HTTP/1.1",
         b"GET /hel%fflo HTTP/1.1",
+        b"GET /-%ff/ready HTTP/1.1",
+        b"GET /-/runs%ff HTTP/1.1",
         b"GET http://[::1 HTTP/1.1",
     ],
 )

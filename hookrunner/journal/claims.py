@@ -16,7 +16,7 @@ from hookrunner.journal.letters import kept
 from hookrunner.journal.link import Db, rows, run
 from hookrunner.journal.rules import LOST_HOOK, cut_off
 from hookrunner.journal.tables import NOW
-from hookrunner.journal.tally import SLOT, rounded
+from hookrunner.journal.tally import COARSE, SLOT, rounded
 from hookrunner.model import ENDED, Claim, Outcome, State, Terms, Why
 
 LIVE_WORKER = 60.0
@@ -83,7 +83,8 @@ claimed AS (
     UPDATE hookrunner.run r SET state = 'running', attempt = r.attempt + 1,
         due = (SELECT now FROM at) + %(lease)s, worker = %(worker)s, taken = %(taken)s
     FROM chosen c WHERE r.seq = c.seq
-    RETURNING c.load, r.due AS until, r.id, r.seq, r.attempt, {DELIVERY}, failures, interruptions
+    RETURNING c.load, r.due AS until, r.id, r.seq, r.attempt, {DELIVERY}, failures, interruptions,
+        (SELECT now FROM at) - r.recorded_at AS waited
 ),
 begun AS (
     INSERT INTO hookrunner.attempt (run, number, started_at)
@@ -105,7 +106,7 @@ FROM (SELECT 1) AS one LEFT JOIN claimed c ON true ORDER BY c.load, c.seq
 TAKEN = f"""
 UPDATE hookrunner.run SET due = {NOW} + %(lease)s WHERE state = 'running' AND taken = %(taken)s
 AND worker = %(worker)s AND hook = ANY(%(all)s)
-RETURNING 0, due, id, seq, attempt, {DELIVERY}, failures, interruptions
+RETURNING 0, due, id, seq, attempt, {DELIVERY}, failures, interruptions, {NOW} - recorded_at
 """
 
 # The attempt number fences: a worker that comes too late changes nothing.
@@ -126,10 +127,11 @@ GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 ON CONFLICT (slot, hook, state, by) DO UPDATE SET n = t.n + excluded.n
 """
 TOOK = """
-INSERT INTO hookrunner.took AS t (slot, hook, ms, by, n)
-SELECT floor(started_at / {slot})::bigint, hook, {ms}, pg_backend_pid(), count(*) FROM {ended}
-WHERE seconds > 0 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
-ON CONFLICT (slot, hook, ms, by) DO UPDATE SET n = t.n + excluded.n
+INSERT INTO hookrunner.took AS t (hook, ms, slot, by, n)
+SELECT hook, {ms}, floor(started_at / {slot} / {coarse})::bigint * {coarse}, pg_backend_pid(),
+       count(*)
+FROM {ended} WHERE seconds > 0 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+ON CONFLICT (hook, ms, slot, by) DO UPDATE SET n = t.n + excluded.n
 """
 MS = rounded("floor(seconds * 1000)::bigint")
 HOW = """
@@ -164,7 +166,7 @@ timed AS (
     RETURNING a.started_at, a.seconds, o.hook
 ),
 tallied AS ({TALLY.format(slot=SLOT, ended="ours WHERE ended_at IS NOT NULL")}),
-took AS ({TOOK.format(slot=SLOT, ms=MS, ended="timed")})
+took AS ({TOOK.format(slot=SLOT, coarse=COARSE, ms=MS, ended="timed")})
 SELECT n, recorded_at, due, ended_at, awaited_by FROM ours
 """
 SETTLED = """
@@ -183,7 +185,7 @@ timed AS (
     AND r.seq = s.seq AND r.attempt = s.attempt AND r.state = 'cancelled'
     RETURNING a.started_at, a.seconds, r.hook, r.seq
 ),
-took AS ({TOOK.format(slot=SLOT, ms=MS, ended="timed")})
+took AS ({TOOK.format(slot=SLOT, coarse=COARSE, ms=MS, ended="timed")})
 UPDATE hookrunner.run r SET held_until = NULL FROM said s
 WHERE r.seq = s.seq AND r.attempt = s.attempt AND r.state = 'cancelled'
 """

@@ -21,6 +21,7 @@ from hookrunner.journal.reading import RUN
 from hookrunner.journal.rows import as_attempt, as_run
 from hookrunner.journal.searching import look
 from hookrunner.journal.tally import (
+    COARSE,
     KEPT_SLOTS,
     MOST_COUNTED,
     MOST_LIVE,
@@ -32,6 +33,7 @@ from hookrunner.journal.tally import (
     rounded,
 )
 from hookrunner.model import (
+    Backlog,
     Found,
     Fresh,
     Glimpse,
@@ -106,6 +108,33 @@ END;
 """
 """What the third version of the tables adds."""
 
+# By hook and duration first, so that a day of one is read in order and added up on the way; and
+# a quarter of the slots, since a percentile of the last 24 hours may be one of the last 26.
+FEWER_ROWS = f"""
+DROP TRIGGER attempt_took;
+ALTER TABLE took RENAME TO took_by_slot;
+CREATE TABLE took (
+    hook TEXT NOT NULL,
+    ms   INTEGER NOT NULL,
+    slot INTEGER NOT NULL,
+    n    INTEGER NOT NULL,
+    PRIMARY KEY (hook, ms, slot)
+) WITHOUT ROWID;
+INSERT INTO took
+SELECT hook, ms, slot / {COARSE} * {COARSE}, sum(n) FROM took_by_slot GROUP BY 1, 2, 3;
+DROP TABLE took_by_slot;
+CREATE TRIGGER attempt_took AFTER UPDATE OF seconds ON attempt
+WHEN OLD.state = 'running' AND NEW.state <> 'running' AND NEW.seconds > 0
+BEGIN
+    INSERT INTO took
+    SELECT hook, {rounded(MS.format("NEW"))},
+           CAST(NEW.started_at / {SLOT * COARSE} AS INTEGER) * {COARSE}, 1
+    FROM run WHERE seq = NEW.run
+    ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+"""
+"""What the fourth version of the tables changes."""
+
 FORGET = tuple(f"DELETE FROM {table} WHERE slot < ?" for table in ("tally", "took"))
 
 LAST = RUN.format(output="x'', x''", where="WHERE r.hook = ? ORDER BY r.seq DESC LIMIT 1")
@@ -122,8 +151,20 @@ SELECT hook, count(*) FROM
     (SELECT hook FROM run INDEXED BY run_{state} WHERE state = '{state}' LIMIT {most})
 GROUP BY hook
 """
-TALLY = "SELECT slot, hook, state, n FROM tally WHERE slot > ?"
-TOOK = "SELECT hook, ms, sum(n) FROM took WHERE slot > ? GROUP BY hook, ms"
+TALLY = "SELECT {by}, state, sum(n) FROM tally WHERE slot > ? GROUP BY {by}, state"
+TOOK = """
+SELECT hook, ms, sum(n) FROM took WHERE hook IN (SELECT value FROM json_each(?)) AND slot > ?
+GROUP BY hook, ms
+"""
+# For each hook straight to its place in run_queued and run_running.
+BACKLOG = """
+SELECT value,
+    (SELECT count(*) FROM
+        (SELECT 1 FROM run WHERE hook = value AND state = 'queued' LIMIT :most)),
+    (SELECT count(*) FROM run WHERE hook = value AND state = 'running'),
+    (SELECT min(due) FROM run WHERE hook = value AND state = 'queued')
+FROM json_each(:hooks)
+"""
 FIRST_AFTER = "SELECT seq, recorded_at FROM run WHERE seq >= ? ORDER BY seq LIMIT 1"
 ENDS = "SELECT (SELECT min(seq) FROM run), (SELECT max(seq) FROM run)"
 
@@ -196,6 +237,14 @@ class Looker:
     def overview(self, hooks: Collection[str]) -> Overview:
         return self._do(lambda db: _overview(db, hooks))
 
+    def backlog(self, hooks: Collection[str]) -> Mapping[str, Backlog]:
+        now, given = time.time(), {"hooks": json.dumps(list(hooks)), "most": MOST_COUNTED}
+        rows = self._do(lambda db: db.execute(BACKLOG, given).fetchall())
+        return {
+            hook: Backlog(queued, running, max(now - due, 0.0) if due is not None else 0.0)
+            for hook, queued, running, due in rows
+        }
+
     def glimpses(self, run_id: str, most: int) -> list[Glimpse]:
         rows = self._do(lambda db: db.execute(GLIMPSES, {"id": run_id, "most": most}).fetchall())
         return [Glimpse(as_attempt(row[:-2]), *row[-2:]) for row in rows]
@@ -247,7 +296,7 @@ def keep(db: sqlite3.Connection, refusals: Iterable[Refusal]) -> None:
 
 
 def forget(db: sqlite3.Connection, now: float) -> None:
-    """Forget what was counted more than two days ago."""
+    """Forget what was counted long before the last 24 hours."""
     for statement in FORGET:
         db.execute(statement, (int(now / SLOT) - KEPT_SLOTS,))
 
@@ -323,7 +372,8 @@ def _progress(
         if at.first < at.end:
             part = {**given, "first": at.first, "most": min(most, at.end - at.first)}
             [data] = db.execute(PART.format(stream=stream), part).fetchone()
-            piece = Fresh(data, at.at + len(data), at.left_out)
+            cut_off = at.is_head and at.first + len(data) == at.end
+            piece = Fresh(data, at.at + len(data), at.left_out, cut_off)
         pieces.append(piece)
     over = attempt_state != State.RUNNING
     return Progress(State(state), last, over, *pieces)
@@ -345,8 +395,9 @@ def _overview(db: sqlite3.Connection, hooks: Collection[str]) -> Overview:
     shown = {run.seq: run for run in _chosen(db, first)}
     counted = Counted(
         now,
-        db.execute(TALLY, (now - SLOTS,)),
-        db.execute(TOOK, (now - SLOTS,)),
+        db.execute(TALLY.format(by="slot"), (now - SLOTS,)),
+        db.execute(TALLY.format(by="hook"), (now - SLOTS,)),
+        db.execute(TOOK, (json.dumps(list(hooks)), now - SLOTS - COARSE)),
         waiting,
         [(state, slot) for state, _, slot in live],
     )

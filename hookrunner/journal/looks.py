@@ -25,6 +25,7 @@ from hookrunner.journal.rows import as_attempt, as_outcome, as_run, new_run
 from hookrunner.journal.searching import look
 from hookrunner.journal.tables import NOW
 from hookrunner.journal.tally import (
+    COARSE,
     KEPT_SLOTS,
     MOST_COUNTED,
     MOST_LIVE,
@@ -36,6 +37,7 @@ from hookrunner.journal.tally import (
 )
 from hookrunner.model import (
     Attempt,
+    Backlog,
     Found,
     Fresh,
     Glimpse,
@@ -122,12 +124,22 @@ SELECT hook, count(*) FROM
     (SELECT hook FROM hookrunner.run WHERE state = '{state}' LIMIT {most}) AS live
 GROUP BY hook
 """
+BACKLOG = f"""
+SELECT h.hook,
+    (SELECT count(*) FROM (SELECT 1 FROM hookrunner.run r
+        WHERE r.hook = h.hook AND r.state = 'queued' LIMIT {MOST_COUNTED}) AS queued),
+    (SELECT count(*) FROM hookrunner.run r WHERE r.hook = h.hook AND r.state = 'running'),
+    {NOW} - (SELECT min(r.due) FROM hookrunner.run r WHERE r.hook = h.hook AND r.state = 'queued')
+FROM unnest(%s::text[]) AS h (hook)
+"""
 SLOT_NOW = f"SELECT floor({NOW} / {SLOT})::bigint"
 TALLY = """
-SELECT slot, hook, state, sum(n)::bigint FROM hookrunner.tally WHERE slot > %s
-GROUP BY slot, hook, state
+SELECT {by}, state, sum(n)::bigint FROM hookrunner.tally WHERE slot > %s GROUP BY {by}, state
 """
-TOOK = "SELECT hook, ms, sum(n)::bigint FROM hookrunner.took WHERE slot > %s GROUP BY hook, ms"
+TOOK = """
+SELECT hook, ms, sum(n)::bigint FROM hookrunner.took WHERE hook = ANY(%s) AND slot > %s
+GROUP BY hook, ms
+"""
 FIRST_AFTER = "SELECT seq, recorded_at FROM hookrunner.run WHERE seq >= %s ORDER BY seq LIMIT 1"
 ENDS = "SELECT (SELECT min(seq) FROM hookrunner.run), (SELECT max(seq) FROM hookrunner.run)"
 WALK = """
@@ -298,6 +310,13 @@ class Looks:
     def overview(self, hooks: Collection[str]) -> Overview:
         return self._at_one_moment(lambda db: _overview(db, hooks))
 
+    def backlog(self, hooks: Collection[str]) -> Mapping[str, Backlog]:
+        found = self._at_one_moment(lambda db: rows(db, BACKLOG, (list(hooks),)))
+        return {
+            hook: Backlog(queued, running, max(waited or 0.0, 0.0))
+            for hook, queued, running, waited in found
+        }
+
     def glimpses(self, run_id: str, most: int) -> list[Glimpse]:
         given = {"id": kept(run_id), "most": min(most, ALL)}
         return [Glimpse(as_attempt(row[:-2]), *row[-2:]) for row in self._rows(GLIMPSES, given)]
@@ -422,7 +441,8 @@ def _progress(
         if at.first < at.end:
             size = min(most, at.end - at.first)
             [[data]] = rows(db, PART.format(stream=stream), (at.first + 1, size, seq, attempt))
-            piece = Fresh(data, at.at + len(data), at.left_out)
+            cut_off = at.is_head and at.first + len(data) == at.end
+            piece = Fresh(data, at.at + len(data), at.left_out, cut_off)
         pieces.append(piece)
     over = attempt_state != State.RUNNING
     return Progress(State(state), last, over, *pieces)
@@ -439,8 +459,9 @@ def _overview(db: Db, hooks: Collection[str]) -> Overview:
     shown = {run.seq: run for run in _chosen(db, first)}
     counted = Counted(
         now,
-        rows(db, TALLY, (now - SLOTS,)),
-        rows(db, TOOK, (now - SLOTS,)),
+        rows(db, TALLY.format(by="slot"), (now - SLOTS,)),
+        rows(db, TALLY.format(by="hook"), (now - SLOTS,)),
+        rows(db, TOOK, (list(hooks), now - SLOTS - COARSE)),
         waiting,
         [(state, slot) for state, _, slot in live],
     )

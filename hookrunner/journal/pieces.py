@@ -71,13 +71,15 @@ class Place:
     end: int
     at: int
     left_out: int = 0
+    is_head: bool = False
+    """True if what comes after `end` has not been kept."""
 
 
 def place(sent: int, size: int, head: int, marker: re.Match[bytes] | None) -> Place:
     if marker is None:
         return Place(min(sent, size), size, min(sent, size))
     if sent < head:
-        return Place(sent, head, sent)
+        return Place(sent, head, sent, is_head=True)
     missing, written = int(marker[1]), len(marker[0])
     tail = head + missing
     if sent < tail:

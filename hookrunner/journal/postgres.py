@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
+from hookrunner.counts import SHORT, Durations
 from hookrunner.journal import claims, records
 from hookrunner.journal.bell import Bell
 from hookrunner.journal.claims import Claiming, Settled, Settling
@@ -39,6 +40,7 @@ from hookrunner.journal.watchers import Watchers
 from hookrunner.model import (
     ENDED,
     Attempt,
+    Backlog,
     Claim,
     Found,
     Full,
@@ -54,6 +56,7 @@ from hookrunner.model import (
     Refusal,
     Run,
     Search,
+    Spread,
     State,
     Terms,
     Trouble,
@@ -113,6 +116,7 @@ class PostgresJournal:
         self._looks = Looks(self._link)
         self._room = Room()
         self._watchers = Watchers()
+        self._commits = Durations(SHORT)
         self._notebook = Notebook(self._keep)
         self._keeping = threading.Lock()
         self._known: Mapping[str, Terms] | None = None
@@ -183,8 +187,10 @@ class PostgresJournal:
             if job.ended:
                 self._watchers.add(job.run_id, job.ended)
         error: Exception | None = None
+        began = time.monotonic()
         try:
             self._link.do(work)
+            self._commits.add(time.monotonic() - began)
         except JournalUnavailable as unavailable:
             error = unavailable
         except Exception as other:  # the thread lives, whatever it was: all wait for it
@@ -275,7 +281,7 @@ class PostgresJournal:
             raise _unavailable(error) from None
         if looked.ended:
             self._tell_all(*looked.ended)
-        found = [as_claim(row, asked_at) for row in looked.found]
+        found = [_claimed(row, asked_at) for row in looked.found]
         return found, RACED if looked.raced else looked.soonest
 
     def _retake(self, ask: Claiming) -> None:
@@ -284,7 +290,7 @@ class PostgresJournal:
             asked_at = time.monotonic()
             lost = Claiming(ask.hooks, ask.lease, (), 0, self.name, taken)
             found = self._link.do(partial(_retake, ask=lost))
-            self._spare += [as_claim(row, asked_at) for row in found]
+            self._spare += [_claimed(row, asked_at) for row in found]
             self._doubtful.remove(taken)
 
     def _make_lanes(self, hooks: Mapping[str, Terms]) -> None:
@@ -324,8 +330,10 @@ class PostgresJournal:
 
     def _settle(self, batch: Sequence[_Settle]) -> None:
         said = [job.said for job in batch]
+        began = time.monotonic()
         try:
             done = self._link.do(lambda db, again: claims.settle(db, said, again=again))
+            self._commits.add(time.monotonic() - began)
         except JournalUnavailable as error:
             for job in batch:
                 job.then(error)
@@ -407,6 +415,12 @@ class PostgresJournal:
 
     def overview(self, hooks: Collection[str]) -> Overview:
         return self._looks.overview(hooks)
+
+    def backlog(self, hooks: Collection[str]) -> Mapping[str, Backlog]:
+        return self._looks.backlog(hooks)
+
+    def commits(self) -> Spread:
+        return self._commits.spread()
 
     def glimpses(self, run_id: str, most: int) -> list[Glimpse]:
         return self._looks.glimpses(run_id, most)
@@ -637,6 +651,11 @@ class _Touch:
 class _Settle:
     said: Settling
     then: Callable[[bool | JournalUnavailable], None]
+
+
+def _claimed(row: tuple[Any, ...], asked_at: float) -> Claim:
+    """What was claimed, from a row that ends in the seconds since it was recorded."""
+    return as_claim(row[:-1], asked_at, max(row[-1], 0.0))
 
 
 def _prepare(url: str, say: Callable[[str], None]) -> bool:

@@ -50,10 +50,10 @@ def new_run(row: tuple[Any, ...]) -> NewRun:
     )
 
 
-def as_claim(row: tuple[Any, ...], asked_at: float) -> Claim:
+def as_claim(row: tuple[Any, ...], asked_at: float, waited: float = 0.0) -> Claim:
     run_id, seq, attempt, *delivery, failures, interruptions = row
     new = new_run(tuple(delivery))
-    return Claim(run_id, seq, attempt, new, failures, interruptions, asked_at)
+    return Claim(run_id, seq, attempt, new, failures, interruptions, asked_at, waited)
 
 
 def as_run(row: tuple[Any, ...]) -> Run:

@@ -27,7 +27,7 @@ from typing import Any
 
 from hookrunner.folder import hold
 from hookrunner.journal.look import Look
-from hookrunner.journal.looking import TABLES, Looker, forget, keep
+from hookrunner.journal.looking import FEWER_ROWS, TABLES, Looker, forget, keep
 from hookrunner.journal.notebook import Notebook
 from hookrunner.journal.reading import Reader
 from hookrunner.journal.rows import as_claim, attempt_row, new_id, new_row
@@ -37,6 +37,7 @@ from hookrunner.journal.writer import Job, Writer
 from hookrunner.model import (
     ENDED,
     Attempt,
+    Backlog,
     Claim,
     Found,
     Full,
@@ -52,6 +53,7 @@ from hookrunner.model import (
     Refusal,
     Run,
     Search,
+    Spread,
     State,
     Terms,
     Trouble,
@@ -123,6 +125,7 @@ CREATE TABLE seal (
 CREATE INDEX seal_until ON seal (until);
 """,
     TABLES,
+    FEWER_ROWS,
 )
 """What made each version of the tables from the one before it."""
 
@@ -167,7 +170,7 @@ ORDER BY seq LIMIT 1
 CLAIM = """
 UPDATE run SET state = 'running', attempt = attempt + 1, due = ? WHERE seq = ?
 RETURNING id, seq, attempt, hook, method, path, params, query, headers, content_type,
-          body, remote_addr, delivery_id, event, replaces, failures, interruptions
+          body, remote_addr, delivery_id, event, replaces, failures, interruptions, recorded_at
 """
 BEGIN_ATTEMPT = "INSERT INTO attempt (run, number, started_at) VALUES (?, ?, ?)"
 
@@ -401,7 +404,8 @@ class SqliteJournal:
         seq = None if self._none_queued else _pick(db, look.hooks, now, mine)
         if seq is None:
             return None
-        claim = as_claim(db.execute(CLAIM, (now + look.lease, seq)).fetchone(), asked_at)
+        *row, recorded_at = db.execute(CLAIM, (now + look.lease, seq)).fetchone()
+        claim = as_claim(tuple(row), asked_at, max(now - recorded_at, 0.0))
         db.execute(BEGIN_ATTEMPT, (seq, claim.attempt, now))
         return claim
 
@@ -528,6 +532,12 @@ class SqliteJournal:
 
     def overview(self, hooks: Collection[str]) -> Overview:
         return self._looker.overview(hooks)
+
+    def backlog(self, hooks: Collection[str]) -> Mapping[str, Backlog]:
+        return self._looker.backlog(hooks)
+
+    def commits(self) -> Spread:
+        return self._writer.commits.spread()
 
     def glimpses(self, run_id: str, most: int) -> list[Glimpse]:
         return self._looker.glimpses(run_id, most)

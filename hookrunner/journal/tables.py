@@ -115,12 +115,12 @@ CREATE TABLE hookrunner.tally (
     PRIMARY KEY (slot, hook, state, by)
 );
 CREATE TABLE hookrunner.took (
-    slot bigint NOT NULL,
     hook text COLLATE "C" NOT NULL,
     ms   bigint NOT NULL,
+    slot bigint NOT NULL,
     by   integer NOT NULL,
     n    bigint NOT NULL,
-    PRIMARY KEY (slot, hook, ms, by)
+    PRIMARY KEY (hook, ms, slot, by)
 );
 CREATE TABLE hookrunner.refusal (
     seq     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

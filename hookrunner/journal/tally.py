@@ -10,29 +10,36 @@ from itertools import accumulate
 from hookrunner.model import Activity, Overview, Run, State
 
 SLOT = 1800
-"""Seconds of a slot of `tally` and `took`."""
+"""Seconds of a slot of `tally`; those of `took` bear the number of the first that they hold."""
 
 SLOTS = 48
-KEPT_SLOTS = 2 * SLOTS
+COARSE = 4
+"""Slots of `tally` that are one of `took`."""
+
+KEPT_SLOTS = SLOTS + 2 * COARSE
 
 MOST_LIVE = 20
 MOST_COUNTED = 100_000
 MOST_PLACED = 2000
 """Queued and running runs that find their place in time: each has to be looked up."""
 
-# A duration's two first digits, in milliseconds: no more than that is needed of a percentile,
-# and so a day's durations are some dozens of rows.
-ROUNDED = """
-CASE WHEN {ms} < 100 THEN {ms} WHEN {ms} < 1000 THEN {ms} / 10 * 10
-     WHEN {ms} < 10000 THEN {ms} / 100 * 100 WHEN {ms} < 100000 THEN {ms} / 1000 * 1000
-     WHEN {ms} < 1000000 THEN {ms} / 10000 * 10000 WHEN {ms} < 10000000 THEN {ms} / 100000 * 100000
-     ELSE {ms} / 1000000 * 1000000 END
-"""
+# Durations are rounded down by less than a tenth: no more than that is needed of a percentile,
+# and so a day's are some dozens of rows.
+STEPS = {
+    20: 1, 50: 2, 100: 5, 200: 10, 500: 20, 1000: 50, 2000: 100, 5000: 200, 10_000: 500,
+    20_000: 1000, 50_000: 2000, 100_000: 5000, 1_000_000: 50_000, 10_000_000: 500_000,
+}  # fmt: skip
+"""Up to how many milliseconds they are rounded to how many."""
+
+LONGEST_STEP = 1_000_000
 
 
 def rounded(ms: str) -> str:
     """SQL for a duration rounded so, of SQL for whole milliseconds."""
-    return ROUNDED.format(ms=ms)
+    cases = " ".join(
+        f"WHEN {ms} < {top} THEN {ms} / {step} * {step}" for top, step in STEPS.items()
+    )
+    return f"CASE {cases} ELSE {ms} / {LONGEST_STEP} * {LONGEST_STEP} END"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +49,11 @@ class Counted:
     now: int
     """The slot of this moment."""
 
-    tally: Iterable[tuple[int, str, str, int]]
-    """By slot, hook and state: how many runs have ended."""
+    slots: Iterable[tuple[int, str, int]]
+    """By slot and state: how many runs have ended."""
+
+    ended: Iterable[tuple[str, str, int]]
+    """By hook and state: how many runs have ended."""
 
     took: Iterable[tuple[str, int, int]]
     """By hook and milliseconds: how many attempts took so long."""
@@ -58,11 +68,12 @@ class Counted:
 def overview(counted: Counted, last: Mapping[str, Run | None], shown: Sequence[Run]) -> Overview:
     """What goes on with the hooks of which these are the last runs."""
     slots: dict[int, dict[State, int]] = {counted.now - ago: {} for ago in reversed(range(SLOTS))}
-    ended: dict[str, dict[State, int]] = defaultdict(lambda: defaultdict(int))
+    ended: dict[str, dict[State, int]] = defaultdict(dict)
     took: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for slot, hook, state, n in counted.tally:
-        ended[hook][State(state)] += n
+    for slot, state, n in counted.slots:
         _count(slots, slot, State(state), n)
+    for hook, state, n in counted.ended:
+        ended[hook][State(state)] = n
     for hook, ms, n in counted.took:
         took[hook].append((ms, n))
     for live, slot in counted.live:
@@ -71,7 +82,7 @@ def overview(counted: Counted, last: Mapping[str, Run | None], shown: Sequence[R
         {
             hook: Activity(
                 run,
-                dict(ended[hook]),
+                ended[hook],
                 percentile(took[hook], 0.5),
                 percentile(took[hook], 0.95),
                 counted.waiting[State.QUEUED].get(hook, 0),

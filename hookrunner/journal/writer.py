@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
+from hookrunner.counts import SHORT, Durations
 from hookrunner.journal.look import Look
 from hookrunner.model import Claim, Full, JournalUnavailable
 
@@ -113,6 +114,9 @@ class Writer:
 
         self._seconds = 0.0
         """What a synced commit takes, of late."""
+
+        self.commits = Durations(SHORT)
+        """What they have taken, all of them."""
 
         self._wakes_at = 0.0
         """When the thread, which sleeps, will wake (monotonic clock); 0 if it does not sleep."""
@@ -346,7 +350,9 @@ class Writer:
         began = time.perf_counter()
         self._db.execute("COMMIT")
         if synced:
-            self._seconds += (time.perf_counter() - began - self._seconds) * LATEST
+            took = time.perf_counter() - began
+            self._seconds += (took - self._seconds) * LATEST
+            self.commits.add(took)
 
     def _set_synced(self, synced: bool) -> None:
         if synced is not self._synced:

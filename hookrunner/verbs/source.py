@@ -57,8 +57,11 @@ class Source(Protocol):
     def named(self, part: str) -> list[str]:
         """The ids that begin or end with this."""
 
-    def whole(self, run_id: str) -> dict[str, Json]:
-        """All of a run, but for the end of what is long. Raises Gone if there is none such."""
+    def whole(self, run_id: str, *, exact: bool = False) -> dict[str, Json]:
+        """All of a run, but for the end of what is long. Raises Gone if there is none such.
+
+        `exact`: what was sent as it was, secrets and all.
+        """
 
     def printed(self, run_id: str, number: int, stdout: int, stderr: int) -> dict[str, Json]:
         """A run, and what an attempt has printed from these places on. Raises Gone."""
@@ -208,16 +211,18 @@ class Local:
         self._seen: object = None
 
     def runs(self, query: Query) -> list[dict[str, Json]]:
-        return [telling.row(run) for run in self.reader.runs(query)]
+        mask = self._mask()
+        return [telling.row(run, mask) for run in self.reader.runs(query)]
 
     def named(self, part: str) -> list[str]:
         return self.reader.named(part)
 
-    def whole(self, run_id: str) -> dict[str, Json]:
+    def whole(self, run_id: str, *, exact: bool = False) -> dict[str, Json]:
         run, new = self.reader.standing(run_id), self.reader.recorded(run_id)
         if run is None or new is None:
             raise Gone(f"run {run_id} is gone; it was pruned just now")
-        return telling.whole(run, new, self.reader.attempts(run_id, telling.WHOLE), self._mask())
+        attempts = self.reader.attempts(run_id, telling.WHOLE)
+        return telling.whole(run, new, attempts, self._mask(), exact=exact)
 
     def printed(self, run_id: str, number: int, stdout: int, stderr: int) -> dict[str, Json]:
         run, mask = self.reader.standing(run_id), self._mask()
