@@ -458,7 +458,7 @@ class _Sender:
     def _recorded(self, accepted: Callable[[], Accepted]) -> None:
         self.accepted = accepted()
         if not self.waits:
-            self._tell(None)
+            self._tell(self._run() if self.accepted.joined else None)
             return
         end_wait = partial(self._try, self._end_wait)
         self.stop_timer = self.later.after(self.wait.seconds, end_wait)
@@ -506,7 +506,9 @@ class _Sender:
 
     def _tell(self, run: Run | None) -> None:
         if self.accepted:
-            answer = self.web.doomed(run) or told(self.accepted, run)
+            answer = self.web.doomed(run) or (told if self.waits else _in_progress)(
+                self.accepted, run
+            )
             applied = self.wait.applied if self.waits or not self.wait.seconds else {}
             extra = {"Hook-Run": self.accepted.run_id, **applied}
             self._answer(Answer(answer.status, answer.body, {**answer.headers, **extra}))
