@@ -131,12 +131,12 @@ class _Program:
                 "server": lambda: "is stopping" if self.intake.stopping else "",
             },
         )
-        web.admin.spare = settings.spare_token
+        web.access.spare = settings.spare_token
         self.server = Server(
             web, listener, settings.threads, largest_body(config), log, self.loop, journal.turn
         )
-        web.owner = secrets.token_urlsafe(32)
-        self.secrets = {*config.secrets, web.owner, *filter(None, [settings.spare_token])}
+        web.access.owner = secrets.token_urlsafe(32)
+        self.secrets = {*config.secrets, web.access.owner, *filter(None, [settings.spare_token])}
         log.know(self.secrets)
         self.reload_asked = threading.Event()
         self.stop_asked = threading.Event()
@@ -168,14 +168,14 @@ class _Program:
         place, token = self.settings.data / ADDRESS, self.settings.data / TOKEN
         token.unlink(missing_ok=True)  # it may be anybody's, and open to anybody
         with os.fdopen(os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(f"{self.web.owner}\n")
+            file.write(f"{self.web.access.owner}\n")
         place.write_text(f"{self.server.near}\n")
         try:
             yield
         finally:
             place.unlink(missing_ok=True)
             token.unlink(missing_ok=True)
-            self.web.owner = ""
+            self.web.access.owner = ""
 
     def _serve(self, stopper: threading.Thread) -> None:
         """Take deliveries and carry out runs until a signal; then let go of everything."""

@@ -31,10 +31,10 @@ from waitress.server import TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher, WSGITask
 from waitress.utilities import build_http_date
 
-from hookrunner.answer import LATER, Answer, problem, status_line
+from hookrunner.answer import LATER, Answer, client_address, problem, status_line
 from hookrunner.log import Log
 from hookrunner.loop import Loop, Step, Timers
-from hookrunner.model import Refused, Trouble
+from hookrunner.model import Refusal, Refused, Trouble
 from hookrunner.units import show_size
 from hookrunner.web import Web
 
@@ -322,7 +322,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         if error.code == 413:
             most = show_size(self.adj.max_request_body_size - 1)
             told = f"the body is larger than the largest max_body in hooks.yaml, {most}"
-        self.say_refused(f"{told} ({error.code} to {self.addr[0]})")
+        self.note_refusal(error.code, told)
         return problem(Refused(error.code, told))
 
     def tell(self, call: _Call, answer: Answer) -> None:
@@ -394,7 +394,10 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         elif self.request is not None or self.served is None:
             if now - self.begun > REQUEST_SECONDS:
                 limit = f"{REQUEST_SECONDS:g} s"
-                self.say_refused(f"not complete within {limit} (closed, {self.addr[0]})")
+                if self.request is None:  # it may be a browser's, which opens some for later
+                    self.server.log.info(f"closed {self.addr[0]}: nothing came within {limit}")
+                else:
+                    self.note_refusal(408, f"not complete within {limit}", "closed, ")
                 self.handle_close()
         elif self.total_outbufs_len:
             patience = max(idle, REQUEST_SECONDS)
@@ -431,12 +434,23 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         _log_current(self.server)
         self.handle_close()
 
-    def say_refused(self, told: str) -> None:
-        """A line in the log for a request that never reached a hook."""
+    def note_refusal(self, status: int, why: str, closed: str = "") -> None:
+        """Note a request that never reached a hook; `closed` if it had no answer."""
         request = self.request or next(iter(self.requests), None)
-        method = getattr(request, "command", "") or "a request"
-        path = str(getattr(request, "path", ""))[:200]
-        self.server.log.info(f"refused {method} {path}".rstrip() + f": {told}")
+        web = self.server.application
+        told = getattr(request, "headers", {}).get("X_FORWARDED_FOR", "")
+        environ = {"REMOTE_ADDR": self.addr[0], "HTTP_X_FORWARDED_FOR": told}
+        address = client_address(environ, web.trusted)
+        refusal = Refusal(
+            time.time(),
+            getattr(request, "command", ""),
+            str(getattr(request, "path", "")),
+            status,
+            why,
+            address,
+            getattr(request, "content_length", 0),
+        )
+        web.refused.add(refusal, f"{closed}{address}" if closed else "")
 
 
 def _head(answer: Answer, version: str, *, closes: bool, endless: bool = False) -> bytes:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from hookrunner.web import PLACES, QUERIES
+from hookrunner.asking import PLACES, RUNS
 from tests.serving import SECONDS, Project, Response, Server, wait_until
 
 ADMIN = {"Authorization": "Bearer the administrator's"}
@@ -851,7 +851,7 @@ def test_a_list_needs_the_administrator_s_token_to_be_set(project: Project) -> N
 @pytest.mark.parametrize(
     ("method", "page", "told"),
     [
-        ("GET", "/-/runs?x=1", f"'x' is none of {', '.join(QUERIES)}"),
+        ("GET", "/-/runs?x=1", f"'x' is none of {', '.join(RUNS)}"),
         ("GET", "/-/runs/{run}?x=1", f"'x' is none of {', '.join(PLACES)}"),
         ("POST", "/-/runs/{run}/replay?x=1", "'x' cannot be asked for here"),
         ("POST", "/-/runs/{run}/cancel?x=1", "'x' cannot be asked for here"),

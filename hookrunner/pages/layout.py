@@ -7,7 +7,7 @@ from hookrunner.pages.assets import asset
 from hookrunner.pages.markup import Html, Inside, join, plain, tag
 from hookrunner.pages.shown import Frame
 
-PLACES = (("/-/", "Overview"), ("/-/runs", "Runs"), ("/-/refusals", "Refusals"))
+PLACES = (("/-/", "Overview"), ("/-/runs", "Runs"), ("/-/refusals", "Refusals"), ("/-/docs", "API"))
 REFRESHED = 5
 """Seconds after which a page that changes is asked for again, where no script can listen."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hookrunner.pages import layout, parts
-from hookrunner.pages.markup import Inside, join, tag
+from hookrunner.pages.markup import Html, Inside, join, tag
 from hookrunner.pages.shown import Frame, Refusal, RefusalList
 
 HEADINGS = ("When", "Request", "Status", "Why", "From", "Body")
@@ -22,9 +22,19 @@ def page(frame: Frame, shown: RefusalList) -> str:
         "Refusals",
         layout.heading("Refusals"),
         tag("p", "Deliveries that were turned away. ", kept, class_="soft"),
+        _counts(shown),
         tag("div", listed, parts.pager(shown.newest, shown.older), class_="panel"),
         place="Refusals",
     )
+
+
+def _counts(shown: RefusalList) -> Html | None:
+    """How many there were since the start, whatever is kept."""
+    if not shown.counts:
+        return None
+    by_status = ", ".join(f"{count:,} × {status}" for status, count in shown.counts.items())
+    total = sum(shown.counts.values())
+    return tag("p", f"Since the start: {total:,} ({by_status}).", class_="soft")
 
 
 def _row(refusal: Refusal, frame: Frame) -> list[Inside]:
