@@ -72,6 +72,7 @@ so, and then wait for the answer."""
 MOST_UNREAD = 256 * 1024
 """Bytes that wait for somebody who listens; who is so far behind does not read."""
 
+HEAD_TOO_LARGE = 431
 BODILESS = (204, 304)
 """Statuses of an answer that ends with its head (RFC 9110 §6.4.1)."""
 
@@ -437,14 +438,16 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
     def note_refusal(self, status: int, why: str, closed: str = "") -> None:
         """Note a request that never reached a hook; `closed` if it had no answer."""
         request = self.request or next(iter(self.requests), None)
+        # waitress reads another request in place of one whose head is too large.
+        known = request if status != HEAD_TOO_LARGE else None
         web = self.server.application
         told = getattr(request, "headers", {}).get("X_FORWARDED_FOR", "")
         environ = {"REMOTE_ADDR": self.addr[0], "HTTP_X_FORWARDED_FOR": told}
         address = client_address(environ, web.trusted)
         refusal = Refusal(
             time.time(),
-            getattr(request, "command", ""),
-            str(getattr(request, "path", "")),
+            getattr(known, "command", ""),
+            str(getattr(known, "path", "")),
             status,
             why,
             address,

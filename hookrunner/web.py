@@ -535,7 +535,7 @@ def _no_page(path: str) -> Refused:
 
 def _pattern(named: re.Match[str]) -> str:
     """What a name in a page's path stands for."""
-    return named[1] or "[^/]+"
+    return f"(?:{named[1]})" if named[1] else "[^/]+"
 
 
 def _either(page: Page, told: Page) -> Page:

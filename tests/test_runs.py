@@ -808,7 +808,10 @@ def test_a_run_is_found_by_a_part_of_its_id(listed: tuple[Server, str, str]) -> 
         ("since=2h", "since cannot be '2h'; it is in Unix seconds"),
         ("before=-1", "before cannot be '-1'; it is the seq of a run"),
         ("before=" + "9" * 19, f"before cannot be '{'9' * 19}'; it is the seq of a run"),
-        ("hok=/a", "'hok' is none of id, hook, state, since, before, limit, unreplaced"),
+        (
+            "hok=/a",
+            "'hok' is none of id, hook, state, text, since, until, before, limit, unreplaced",
+        ),
         ("state=failed&state=queued", f"state cannot be \"['failed', 'queued']\"; it is {STATES}"),
     ],
 )

@@ -25,13 +25,13 @@ def page(frame: Frame, shown: DocsPage) -> str:
         layout.heading(info["title"], tag("span", "Version ", info["version"], class_="soft")),
         *[tag("p", line) for line in told.split("\n\n") if line.strip()],
         tag("p", "For programs that make clients, forms and tests of it: ", whole, class_="soft"),
-        *[_hook(each, shown.document) for each in shown.hooks],
+        *[_hook(each, n, shown.document) for n, each in enumerate(shown.hooks, 1)],
         layout.section("The server itself", parts.table("Pages", OWN, _own(shown))),
         place="API",
     )
 
 
-def _hook(hook: DocsHook, document: Json) -> Html:
+def _hook(hook: DocsHook, number: int, document: Json) -> Html:
     item = document["paths"][hook.described]
     methods = {method: each for method, each in item.items() if method != "parameters"}
     first = next(iter(methods.values()))
@@ -52,6 +52,7 @@ def _hook(hook: DocsHook, document: Json) -> Html:
             parts.table(f"Answers of {hook.path}", ANSWERS, _answers(first, document)),
         ),
         beside=form,
+        anchor=f"hook-{number}",
     )
 
 

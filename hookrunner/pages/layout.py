@@ -86,9 +86,9 @@ def heading(words: Inside, *beside: Inside) -> Html:
     return tag("div", tag("h1", words), aside, class_="heading")
 
 
-def section(name: str, *inside: Inside, beside: Inside = None) -> Html:
-    """A part of a page with a heading of its own."""
-    anchor = name.lower().replace(" ", "-")
+def section(name: str, *inside: Inside, beside: Inside = None, anchor: str = "") -> Html:
+    """A part of a page with a heading of its own; `anchor` is its id, if not that of its name."""
+    anchor = anchor or name.lower().replace(" ", "-")
     head = tag("div", tag("h2", name, id=anchor), beside, class_="heading")
     return tag("section", head, *inside, aria_labelledby=anchor)
 
