@@ -17,16 +17,17 @@ check: $(VENV)/.run
 	@$(BIN)/python runner.py check
 
 test: $(VENV)/.test
-	@[ -z "$$CI" ] || command -v chromium || \
-	  { apt-get update -q && apt-get install -y -q --no-install-recommends chromium; } >/dev/null
+	@[ -z "$$CI" ] || { command -v chromium && command -v webhook; } || \
+	  { apt-get update -q && apt-get install -y -q --no-install-recommends chromium webhook; } >/dev/null
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
 bench: $(VENV)/.test
+	@$(BIN)/python -m pip install --quiet -r requirements-bench.txt || true
 	@command -v webhook hey >/dev/null || apt-get install -y -q webhook hey >/dev/null || true
-	@missed=0; for each in startup accept auth peer pages; do \
+	@missed=0; for each in startup accept auth peer pages scale; do \
 		echo "== $$each"; $(BIN)/python benchmarks/$$each.py || missed=1; \
 	done; exit $$missed
 

@@ -1,6 +1,6 @@
 """How many deliveries a second are accepted for good, and whether claiming stays flat.
 
-    python benchmarks/accept.py [rounds]
+    python benchmarks/accept.py [rounds] [--scrape]
 
 The limits are this machine's own, measured in the same run, in turns: a bare Bottle
 application on waitress with the same settings, which reads the body and answers 202, and
@@ -11,12 +11,17 @@ No accepted run is started while we measure, or we would measure the starts of s
 hook is `order: strict`, its first run lasts longer than the benchmark, and `queue` is
 large enough for the rest. Each round has a server and a journal of its own.
 
+With --scrape it measures something else instead: the same deliveries, without anybody who scrapes
+/-/metrics and with somebody who does four times a second (Prometheus does once a minute, unless
+it is told otherwise), in turns on the same server, and the ratio.
+
 Then, a claim from a table of 1,000,000 finished runs against one from an empty table,
 with the disk's share taken out, which is the same for both and would hide the rest.
 """
 
 from __future__ import annotations
 
+import http.client
 import json
 import multiprocessing
 import re
@@ -29,7 +34,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,6 +54,11 @@ WARM_UP = 0.3
 THREADS = 40
 FINISHED = 1_000_000
 CLAIMS = 1000
+SCRAPE_EVERY = 0.25
+KINDS = ("alone", "again", "scraped")
+"""Again is alone, too: how far they lie apart is what the machine's mood makes of nothing."""
+
+LEAST_SCRAPED = 0.95
 
 HOOKS = """
 /accept:
@@ -73,6 +83,7 @@ SCHEMA = {
 COMMITS = [{"id": f"{n:040x}", "message": f"change {n}: " + "x" * 100} for n in range(5)]
 BODY = json.dumps({"ref": "refs/heads/main", "number": 17, "commits": COMMITS}).encode()
 TOKEN = "benchmark-token-of-some-length"
+ADMIN_TOKEN = "administrator-of-the-benchmark"
 REQUEST = (
     "POST /accept HTTP/1.1\r\n"
     "Host: 127.0.0.1\r\n"
@@ -97,11 +108,14 @@ class Load:
 
 def main() -> int:
     """Print what was measured; 1 if a limit is missed."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    asked = [argument for argument in sys.argv[1:] if argument != "--scrape"]
+    rounds = int(asked[0]) if asked else 5
     with (
         tempfile.TemporaryDirectory() as folder,
         ProcessPoolExecutor(1, mp_context=SPAWN) as other,
     ):
+        if "--scrape" in sys.argv:
+            return int(not _scrapes(Path(folder), other, rounds))
         accepts = _accepts(Path(folder), other, rounds)
         claims = other.submit(_claims, Path(folder)).result()
     return int(not (accepts and claims))
@@ -137,6 +151,73 @@ def _accepts(folder: Path, other: ProcessPoolExecutor, rounds: int) -> bool:
     return rate >= LEAST_RATE and p99 <= MOST_P99
 
 
+def _scrapes(folder: Path, other: ProcessPoolExecutor, rounds: int) -> bool:
+    """Measure deliveries with and without scrapes, and print them; True if within the limit."""
+    project = _project(folder / "project")
+    loads: dict[str, list[Load]] = {kind: [] for kind in KINDS}
+    costs: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    took: list[float] = []
+    for number in range(rounds):
+        with _our_server(project, folder / f"data-{number}") as port:
+            # Who comes later has the longer queue: so each comes first in turn.
+            for place in range(len(KINDS)):
+                kind = KINDS[(number + place) % len(KINDS)]
+                before = _scrape(port)  # the first loads the library
+                load = other.submit(_load, port, JUDGED)
+                while kind == "scraped" and not load.done():
+                    began = time.perf_counter()
+                    _scrape(port)
+                    took.append(time.perf_counter() - began)
+                    time.sleep(SCRAPE_EVERY)
+                loads[kind].append(load.result())
+                costs[kind].append(_cost(before, _scrape(port)))
+    print(f"{JUDGED} clients  a second   p50, ms   p99, ms   processor, ms a delivery")
+    for kind in KINDS:
+        load_, cost = _median(loads[kind]), statistics.median(costs[kind]) * 1000
+        print(
+            f"{kind:10}  {load_.rate:8.0f}  {load_.p50 * 1000:8.2f}  {load_.p99 * 1000:8.2f}"
+            f"  {cost:25.3f}"
+        )
+    took.sort()
+    p50, most = took[len(took) // 2] * 1000, took[-1] * 1000
+    print(f"{len(took)} scrapes, p50 {p50:.1f} ms, at most {most:.1f} ms")
+    _ratios(loads, "alone", "again")
+    ratio = _ratios(loads, "alone", "scraped")
+    print(f"the latter is to be at least {LEAST_SCRAPED}")
+    return ratio >= LEAST_SCRAPED
+
+
+def _ratios(loads: Mapping[str, Sequence[Load]], one: str, two: str) -> float:
+    """The median of the rounds' ratios of two rates, which is printed with all of them."""
+    each = sorted(b.rate / a.rate for a, b in zip(loads[one], loads[two], strict=True))
+    ratio = statistics.median(each)
+    print(f"{two} : {one}, {ratio:.2f} of", " ".join(f"{number:.2f}" for number in each))
+    return ratio
+
+
+def _scrape(port: int) -> str:
+    """The metrics."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("GET", "/-/metrics", headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+    assert answer.status == 200, text
+    return text
+
+
+def _cost(before: str, after: str) -> float:
+    """Seconds of the processor that each delivery between two scrapes has taken the server."""
+    spent, recorded = (
+        [float(number) for text in (before, after) for number in re.findall(pattern, text)]
+        for pattern in (
+            r"(?m)^process_cpu_seconds_total (\S+)$",
+            r'(?m)^hookrunner_runs_recorded_total\{hook="/accept"\} (\S+)$',
+        )
+    )
+    return (spent[1] - spent[0]) / (recorded[1] - recorded[0])
+
+
 def _median(loads: list[Load]) -> Load:
     return Load(
         statistics.median(load.rate for load in loads),
@@ -152,7 +233,7 @@ def _project(target: Path) -> Path:
         ("hooks.yaml", HOOKS),
         ("scripts/hold.sh", HOLD),
         ("schemas/accept.json", json.dumps(SCHEMA)),
-        (".env", f"TOKEN={TOKEN}\n"),
+        (".env", f"TOKEN={TOKEN}\nADMIN_TOKEN={ADMIN_TOKEN}\n"),
     ):
         (target / name).parent.mkdir(exist_ok=True)
         (target / name).write_text(text)

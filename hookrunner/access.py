@@ -36,6 +36,7 @@ class Who(Enum):
 PAGES: Mapping[str, Mapping[str, Who]] = {
     "/-/health": {"GET": Who.ANYBODY},
     "/-/ready": {"GET": Who.ANYBODY},
+    "/-/metrics": {"GET": Who.ADMINISTRATOR},
     "/-/assets/<name>": {"GET": Who.ANYBODY},
     "/-/login": {"GET": Who.ANYBODY, "POST": Who.ANYBODY},
     "/-/logout": {"POST": Who.ADMINISTRATOR},
@@ -164,7 +165,8 @@ class Access:
             wait = self.attempts.wait(address, time.monotonic(), token=self.token())
         if wait > 0:
             after = {"Retry-After": str(math.ceil(wait))}
-            raise Refused(429, "too many attempts; wait a minute", headers=after)
+            told = "too many attempts; wait a minute"
+            raise Refused(429, told, headers=after, reason="guessing")
         yield
         with self.counting:
             self.attempts.pardon(address)

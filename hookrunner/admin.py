@@ -7,15 +7,14 @@ carry. Who may come in is for `access` to say, before anything here is called.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
-from hookrunner import form, pages, pointer, route, session, units
-from hookrunner.access import CHALLENGE, VISIT, Access, Visit, see_other
+from hookrunner import form, jsontext, pages, pointer, route, session, units
+from hookrunner.access import CHALLENGE, VISIT, Access, Visit, prefers_html, see_other
 from hookrunner.address import within
 from hookrunner.answer import LATER, Answer, Environ, client_address, raw_path, read_delivery
 from hookrunner.intake import Intake
@@ -27,6 +26,8 @@ from hookrunner.model import (
     Delivery,
     Glimpse,
     Hook,
+    Misfit,
+    Outcome,
     Refusal,
     Refused,
     Run,
@@ -35,7 +36,7 @@ from hookrunner.model import (
 )
 from hookrunner.openapi import document
 from hookrunner.openapi.hooks import path_of
-from hookrunner.pages import assets, door, links, shown, tryform
+from hookrunner.pages import assets, door, links, posted, settings, shown
 from hookrunner.pages import docs as docs_page
 from hookrunner.pages import hook as hook_page
 from hookrunner.pages import overview as overview_page
@@ -57,6 +58,12 @@ LONGEST_SECRET = 4096
 LONGEST_LOGIN = 4096
 """Bytes of what the login posts."""
 
+NO_PART = "must be a part of a path, without a slash"
+TOO_LARGE = (
+    "Go back: what you wrote should still be there. Shorten it, or raise max_body of the hook "
+    "in hooks.yaml; what is that large is easier sent by python runner.py send."
+)
+
 MOST_RUNS = 50
 MOST_OF_A_HOOK = 10
 MOST_REFUSALS = 50
@@ -64,6 +71,9 @@ MOST_KEPT = 1000
 LONGEST_TEXT = 200
 FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 TRIAL_AGENT = "hookrunner (a trial)"
+
+NEXT = {403: OFF, 413: TOO_LARGE}
+"""What to do after a refusal of a page, by its status."""
 
 DONE = {
     "replayed": "This run does the other one again.",
@@ -99,11 +109,11 @@ class Admin:
         """What goes on."""
         visit = environ[VISIT]
         hooks = self.intake.config.hooks
-        seen = self.journal.overview(hooks)
+        seen, mask = self.journal.overview(hooks), self.masker()
         given = shown.Overview(
-            [line(hook, seen.hooks[path]) for path, hook in hooks.items()],
+            [_line(hook, seen.hooks[path], mask) for path, hook in hooks.items()],
             _buckets(seen.slots),
-            seen.live,
+            [_masked(run, mask) for run in seen.live],
         )
         return _page(overview_page.page(_frame(environ, visit), given))
 
@@ -120,9 +130,9 @@ class Admin:
         except ValueError as error:
             given = shown.RunList([], hooks, chosen, wrong=str(error))
             return _page(runs_page.page(_frame(environ, visit), given), 400)
-        found = self.journal.search(search)
+        found, mask = self.journal.search(search), self.masker()
         given = shown.RunList(
-            found.runs,
+            [_masked(run, mask) for run in found.runs],
             hooks,
             chosen,
             older=links.runs(chosen, found.older) if found.older is not None else "",
@@ -141,17 +151,19 @@ class Admin:
         attempts, live = self._attempts(run, mask)
         exists = run.hook in self.intake.config.hooks
         given = shown.RunPage(
-            run,
+            _masked(run, mask),
             replace(
                 new,
-                body=mask(new.body),
-                path=_masked(new.path, mask),
-                query=_masked(new.query, mask),
-                headers={name: _masked(value, mask) for name, value in new.headers.items()},
+                body=mask.payload(new.body),
+                path=mask.text(new.path),
+                query=mask.text(new.query),
+                headers={name: mask.text(value) for name, value in new.headers.items()},
+                content_type=mask.text(new.content_type),
             ),
             attempts,
             exists,
             live=live,
+            size=len(new.body),
             can_replay=exists and run.state in ENDED,
             can_cancel=run.state not in ENDED,
             replaced_by=self.journal.replaced_by(run_id),
@@ -162,21 +174,25 @@ class Admin:
         """What is shown of its attempts, and the place from which listening begins."""
         most = MOST_SHOWN // max(run.attempt, 1)
         glimpses = self.journal.glimpses(run.run_id, max(most, 1024))
-        each, at = [], Place(run.attempt)
+        each, at, held = [], Place(run.attempt), (0, 0)
         for glimpse in glimpses:
             final = glimpse.attempt.outcome is not None or run.state in ENDED
             attempt, sizes = _seen(glimpse, mask, final=final)
             each.append(attempt)
             if glimpse.attempt.number == run.attempt:
                 at = Place(run.attempt, *sizes)
+                printed = glimpse.attempt
+                held = (printed.stdout_bytes - sizes[0], printed.stderr_bytes - sizes[1])
         if run.state in ENDED:
             return each, ""
         if max(at.out, at.err) > 2 * self._head(run):
             # The middle is not kept, so that places are not what they seem; all that is
-            # there by now has been shown.
+            # there by now has been shown, but for what may be half of a secret.
             full = (2**50, 2**50)
             far = self.journal.progress(run.run_id, run.attempt, full, self._head(run), 0)
-            at = Place(run.attempt, far.stdout.at, far.stderr.at) if far else at
+            if far:
+                out, err = far.stdout.at - held[0], far.stderr.at - held[1]
+                at = Place(run.attempt, out, err)
         return each, str(at)
 
     def _head(self, run: Run) -> int:
@@ -227,51 +243,55 @@ class Admin:
     def _hook_page(
         self, environ: Environ, visit: Visit, hook: Hook, trial: Trial, status: int
     ) -> Answer:
+        mask = self.masker()
+        found = self.journal.search(Search(hook=hook.path, most=MOST_OF_A_HOOK))
         given = HookPage(
-            line(hook, self.journal.overview([hook.path]).hooks[hook.path]),
-            settings(hook),
+            _line(hook, self.journal.overview([hook.path]).hooks[hook.path], mask),
+            [(name, mask.text(told)) for name, told in settings.told(hook)],
             getattr(hook.schema, "contents", None),
             route.params(hook.path),
-            self.journal.search(Search(hook=hook.path, most=MOST_OF_A_HOOK)).runs,
+            [_masked(run, mask) for run in found.runs],
             trial,
         )
         return _page(hook_page.page(_frame(environ, visit), given), status)
 
     def trial(self, environ: Environ) -> Answer:
         """Take a test payload in, as if it had been delivered."""
-        visit, posted = self._changing(environ)
-        given = dict(posted)
+        visit, fields = self._changing(environ)
+        given = dict(fields)
         hook = self._hook(given.get("path", ""))
-        schema = getattr(hook.schema, "contents", None)
-        read = tryform.read(schema, posted)
-        errors = dict(read.errors)
+        contents = getattr(hook.schema, "contents", None)
+        read = posted.read(contents, fields)
         params = {name: given.get(f"param.{name}", "") for name in route.params(hook.path)}
-        for name, value in params.items():
-            if not value or "/" in value or value in (".", ".."):
-                errors[f"param.{name}"] = "must be a part of a path, without a slash"
-        if not errors:
-            path = route.NAME.sub(lambda found: params[found[1]], hook.path)
-            delivery = _delivery(hook, path, read.value, client_address(environ, self.trusted))
-            try:
-                accepted = self.intake.trial(delivery)
-                return see_other(f"{links.run(accepted.run_id)}?done=tried")
-            except Refused as refused:
-                errors = {error.pointer: error.detail for error in reversed(refused.errors)}
-                errors = errors or {"": refused.told}
-                kept = Trial(posted, errors)
-                return self._hook_page(environ, visit, hook, kept, refused.status)
-        return self._hook_page(environ, visit, hook, Trial(posted, errors), 422)
+        errors = {f"param.{name}": NO_PART for name, value in params.items() if not _is_part(value)}
+        errors |= read.errors
+        if errors:
+            # All that is wrong at once: nobody likes to mend one thing after another.
+            misfits = _misfits(hook, read.text)
+            errors |= posted.told(contents, fields, misfits, read.errors)
+            return self._hook_page(environ, visit, hook, Trial(fields, errors), 422)
+        path = route.NAME.sub(lambda found: params[found[1]], hook.path)
+        try:
+            delivery = _delivery(hook, path, read.text, client_address(environ, self.trusted))
+            accepted = self.intake.trial(delivery)
+        except Refused as refused:
+            errors = posted.told(contents, fields, refused.errors)
+            kept = Trial(fields, errors, "" if errors else _why_not(hook, refused))
+            return self._hook_page(environ, visit, hook, kept, refused.status)
+        return see_other(f"{links.run(accepted.run_id)}?done=tried")
 
     def refusals(self, environ: Environ) -> Answer:
         """What was turned away."""
         visit = environ[VISIT]
-        asked = str(_query(environ).get("before", ""))
-        before = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 19 else None
+        try:
+            before = _before(str(_query(environ).get("before", "")))
+        except ValueError as error:
+            raise Refused(400, str(error)) from None
         found, older = self.turned_away(before, MOST_REFUSALS)
         given = shown.RefusalList(
             [refusal for _, refusal in found],
             MOST_KEPT,
-            self.refused.counts(),
+            self.refused.by_status(),
             older=f"/-/refusals?before={older}" if older is not None else "",
             newest="/-/refusals" if before is not None else "",
         )
@@ -352,6 +372,12 @@ class Admin:
         cached = FOR_EVER if fixed else {"Cache-Control": "no-cache"}
         return Answer(200, contents, {**pages.STRICT, "Content-Type": kind, **cached})
 
+    def unread(self, accept: str, refused: Refused) -> Answer | None:
+        """What is said of a form that was not read to its end; None if that was no browser's."""
+        if not (self.access.token() and prefers_html(accept)):
+            return None
+        return self.refusal({}, refused)
+
     def refusal(self, environ: Environ, refused: Refused) -> Answer:
         """A refusal as a page: the login again where that was refused."""
         path = raw_path(environ)
@@ -359,7 +385,7 @@ class Admin:
             text = door.login(refused.told, _next(environ))
         else:
             title = refused.told[:1].upper() + refused.told[1:]
-            text = door.error(refused.status, title, OFF if refused.status == 403 else "")
+            text = door.error(refused.status, title, NEXT.get(refused.status, ""))
         page = _page(text, refused.status)
         return replace(page, headers={**page.headers, **refused.headers})
 
@@ -412,17 +438,24 @@ def _search(chosen: Filter, before: str) -> Search:
     """What a filter asks for. Raises ValueError with what is wrong with it."""
     if chosen.state and chosen.state not in list(State):
         raise ValueError(f"a state is one of {', '.join(State)}")
-    if before and not (before.isascii() and before.isdigit() and len(before) < 19):
-        raise ValueError("before is a number")
     return Search(
         hook=chosen.hook,
         state=State(chosen.state) if chosen.state else None,
         text=chosen.text.strip(),
         since=_moment(chosen.since),
         until=_moment(chosen.until),
-        before=int(before) if before else None,
+        before=_before(before),
         most=MOST_RUNS,
     )
+
+
+def _before(text: str) -> int | None:
+    """Where a page of a list begins; None for the newest. Raises ValueError."""
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise ValueError("before is a number, as the links to older ones have it")
+    return int(text)
 
 
 def _moment(text: str) -> float | None:
@@ -435,14 +468,13 @@ def _moment(text: str) -> float | None:
         raise ValueError("a time is written as 2026-01-31T09:30, in UTC") from None
 
 
-def line(hook: Hook, seen: Activity) -> HookLine:
-    """A hook in short."""
+def _line(hook: Hook, seen: Activity, mask: Masker) -> HookLine:
     ended = seen.ended
     return HookLine(
         hook.path,
         hook.script.name,
         f"{', '.join(hook.missing)} not set, or not usable" if hook.missing else "",
-        seen.last,
+        seen.last and _masked(seen.last, mask),
         ended.get(State.SUCCEEDED, 0),
         ended.get(State.FAILED, 0),
         ended.get(State.CANCELLED, 0),
@@ -458,42 +490,43 @@ def _buckets(slots: Sequence[tuple[float, Mapping[State, int]]]) -> list[shown.B
     return [shown.Bucket(start, width, counts) for start, counts in slots]
 
 
-def settings(hook: Hook) -> list[tuple[str, str]]:
-    """A hook's settings, as hooks.yaml has them, in words; no secrets."""
-    retry, terms, respond = hook.retry, hook.terms, hook.respond
-    lines = [
-        ("script", hook.script.name),
-        ("auth", ", ".join(scheme.name for scheme in hook.auth) or "none"),
-        ("methods", ", ".join(hook.methods)),
-        ("respond", f"{respond.mode}, wait {units.show_duration(respond.wait)}"),
-        ("timeout", units.show_duration(hook.timeout)),
-        ("retry", f"{retry.attempts} attempts" if retry.attempts > 1 else "no"),
-        ("concurrency", str(terms.concurrency) if terms.concurrency else "no limit"),
-        ("order", "strict" if terms.strict else "none"),
-        ("queue", str(terms.queue)),
-        ("max_body", units.show_size(hook.max_body)),
-        ("max_output", units.show_size(hook.max_output)),
-        ("keep", units.show_duration(terms.keep)),
-    ]
-    if terms.rate:
-        rate = f"{terms.rate.count} in {units.show_duration(terms.rate.seconds)}"
-        lines.append(("rate", rate))
-    if hook.on_failure:
-        lines.append(("on_failure", hook.on_failure[-1].rpartition("/")[2]))
-    return lines
+def _is_part(value: str) -> bool:
+    return bool(value) and "/" not in value and value not in (".", "..")
 
 
-def _delivery(hook: Hook, path: str, value: object, address: str) -> Delivery:
-    """A test payload as its sender would have sent it."""
+def _misfits(hook: Hook, text: str) -> Sequence[Misfit]:
+    """Where a JSON text does not fit the hook's schema; nowhere if it is no JSON."""
+    if hook.schema is None or posted.fault(text):
+        return ()
+    return hook.schema.misfits(jsontext.read(text.encode("utf-8", "surrogatepass")))
+
+
+def _why_not(hook: Hook, refused: Refused) -> str:
+    """Why a test payload was refused, and what to do; a sentence without its stop."""
+    if refused.status == 413:
+        most = units.show_size(hook.max_body)
+        return f"the payload is larger than {most}; shorten it, or raise max_body in hooks.yaml"
+    if refused.why.startswith("switched off"):
+        return f"this hook is {refused.why}; set it, and start again"
+    again = refused.headers.get("Retry-After")
+    told = refused.why.partition(":")[0] if refused.why.startswith("the journal") else refused.why
+    return f"{told}; try again in {again} s" if again else told
+
+
+def _delivery(hook: Hook, path: str, text: str, address: str) -> Delivery:
+    """A test payload as its sender would have sent it. Raises Refused if it cannot be sent so."""
     headers = {"user-agent": TRIAL_AGENT}
     method = next((m for m in ("POST", "PUT", "PATCH") if m in hook.methods), hook.methods[0])
-    if method not in ("POST", "PUT", "PATCH"):
-        fields = value if isinstance(value, dict) else {}
-        query = urlencode({name: pointer.as_text(each) for name, each in fields.items()})
-        return Delivery(method, path, query, headers, b"", address)
-    body = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
-    headers["content-type"] = "application/json"
-    return Delivery(method, path, "", headers, body, address)
+    body = text.encode("utf-8", "surrogatepass")
+    if method != "GET":
+        headers["content-type"] = "application/json"
+        return Delivery(method, path, "", headers, body, address)
+    fields = jsontext.read(body)
+    if not isinstance(fields, dict):
+        raise Refused(422, "a GET’s payload is its query; write an object")
+    every = {name: each if isinstance(each, list) else [each] for name, each in fields.items()}
+    pairs = [(name, pointer.as_text(item)) for name, items in every.items() for item in items]
+    return Delivery(method, path, urlencode(pairs), headers, b"", address)
 
 
 def _seen(glimpse: Glimpse, mask: Masker, *, final: bool) -> tuple[Shown, tuple[int, int]]:
@@ -510,15 +543,22 @@ def _seen(glimpse: Glimpse, mask: Masker, *, final: bool) -> tuple[Shown, tuple[
         sizes.append(size if head else 0)
         seen.append(size - len(rest) + used)
     stdout, stdout_head, stderr, stderr_head = texts
-    ends = replace(attempt, stdout=stdout, stderr=stderr)
+    outcome = _masked_outcome(attempt.outcome, mask)
+    ends = replace(attempt, stdout=stdout, stderr=stderr, outcome=outcome)
     cut = Shown(ends, sizes[0], sizes[1], stdout_head, stderr_head)
     return cut, (seen[0], seen[1])
 
 
-def _masked(text: str, mask: Masker) -> str:
-    return mask(text.encode("utf-8", "surrogateescape")).decode("utf-8", "replace")
+def _masked_outcome(outcome: Outcome | None, mask: Masker) -> Outcome | None:
+    return outcome and replace(outcome, detail=mask.text(outcome.detail))
+
+
+def _masked(run: Run, mask: Masker) -> Run:
+    outcome = _masked_outcome(run.outcome, mask)
+    event, delivery_id = mask.text(run.event), mask.text(run.delivery_id)
+    return replace(run, event=event, delivery_id=delivery_id, outcome=outcome)
 
 
 def _masked_refusal(refusal: Refusal, mask: Masker) -> Refusal:
     path = refusal.path.encode("latin-1", "replace").decode("utf-8", "replace")
-    return replace(refusal, path=_masked(path, mask), why=_masked(refusal.why, mask))
+    return replace(refusal, path=mask.text(path), why=mask.text(refusal.why))

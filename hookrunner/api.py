@@ -15,6 +15,7 @@ from hookrunner.asking import asked_of
 from hookrunner.intake import Intake
 from hookrunner.model import Found, Hook, Json, Query, Refused, Search, State
 from hookrunner.openapi import document
+from hookrunner.pages import settings
 from hookrunner.seams import Journal
 
 PRIVATE = {"Cache-Control": "no-store", "Vary": "Accept, Cookie, Authorization"}
@@ -40,14 +41,15 @@ class Api:
         """What goes on."""
         asked_of(environ, asking.NOTHING)
         hooks = self.hooks
-        return told(listed.overview(hooks, self.journal.overview(hooks)))
+        return told(listed.overview(hooks, self.journal.overview(hooks), self.pages.masker()))
 
     def hook_list(self, environ: Environ) -> Answer:
         """All hooks, in the order of hooks.yaml."""
         asked_of(environ, asking.NOTHING)
         hooks = self.hooks
-        seen = self.journal.overview(hooks).hooks
-        return told({"hooks": [listed.hook(hook, seen[path]) for path, hook in hooks.items()]})
+        seen, mask = self.journal.overview(hooks).hooks, self.pages.masker()
+        every = [listed.hook(hook, seen[path], mask) for path, hook in hooks.items()]
+        return told({"hooks": every})
 
     def hook(self, environ: Environ) -> Answer:
         """One hook."""
@@ -57,18 +59,19 @@ class Api:
             raise Refused(404, "there is no such hook")
         seen = self.journal.overview([path]).hooks[path]
         runs = self.journal.search(Search(hook=path, most=admin.MOST_OF_A_HOOK)).runs
-        return told(listed.one_hook(hook, seen, admin.settings(hook), runs))
+        return told(listed.one_hook(hook, seen, settings.told(hook), runs, self.pages.masker()))
 
     def runs(self, environ: Environ) -> Answer:
         """The runs that a query asks for, newest first."""
         asked = asked_of(environ, asking.RUNS)
+        mask = self.pages.masker()
         if part := asked.pop("id", ""):
             if asked:
                 raise Refused(400, f"id goes with nothing else, and not with {min(asked)}")
             named = [self.journal.standing(run_id) for run_id in self.journal.named(part)]
-            return told(listed.runs([run for run in named if run], None))
+            return told(listed.runs([run for run in named if run], None, mask))
         found = self._found(asked)
-        return told(listed.runs(found.runs, listed.onward("/-/runs", asked, found.older)))
+        return told(listed.runs(found.runs, listed.onward("/-/runs", asked, found.older), mask))
 
     def _found(self, asked: Mapping[str, str]) -> Found:
         if any(name in asked for name in SEARCHED):
@@ -84,7 +87,7 @@ class Api:
         asked = asked_of(environ, asking.REFUSALS)
         found, older = self.pages.turned_away(asking.before_of(asked), asking.most_of(asked))
         onward = listed.onward("/-/refusals", asked, older)
-        counts = self.pages.refused.counts()
+        counts = self.pages.refused.by_status()
         return told(listed.refusals(found, counts, admin.MOST_KEPT, onward))
 
     def description(self, environ: Environ) -> Answer:

@@ -8,61 +8,39 @@ from __future__ import annotations
 
 import gc
 import os
-import secrets
 import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 
 from hookrunner import VERSION
+from hookrunner.back import REGISTER, Back
 from hookrunner.config import Config, load, switched_off
-from hookrunner.intake import Intake
-from hookrunner.journal.sqlite import SqliteJournal
+from hookrunner.front import Front
+from hookrunner.journal.opening import Opened, open_journal
+from hookrunner.journal.reading import open_reader
+from hookrunner.journal.where import shown
 from hookrunner.launch import child, kin
-from hookrunner.launch.process import SUPERVISOR, ProcessLauncher
-from hookrunner.log import Format, Log, place_of
+from hookrunner.launch.process import SUPERVISOR
+from hookrunner.log import Log, place_of
 from hookrunner.loop import Loop
-from hookrunner.model import BadConfig, JournalUnavailable, Networks
-from hookrunner.serving import Server, listen
-from hookrunner.web import Web
-from hookrunner.worker import Workers, known, standing_ready
+from hookrunner.model import BadConfig, JournalUnavailable, Trouble
+from hookrunner.sections import hint
+from hookrunner.serving import listen
+from hookrunner.settings import Settings
+from hookrunner.waiting import patiently
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at the files, with --reload."""
 
-
-ADDRESS = "address"
-"""The file of the journal's folder that says where the server is."""
-
-TOKEN = "token"
-"""The file beside it with which its owner may ask the server."""
-
 FIRST_MOMENTS = 0.2
 """Seconds after the start before Python scripts are made ready to start warm."""
 
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the command line and the environment say. Times are in seconds."""
-
-    config: Path
-    data: Path
-    host: str
-    port: int
-    threads: int = 40
-    slots: int = 8
-    grace: float = 26.0
-    lease: float = 90.0
-    reload: bool = False
-    log_format: Format = "text"
-    on_dyno: bool = False
-    trusted: Networks = ()
-    spare_token: str = field(default="", repr=False)
-    """What ADMIN_TOKEN is taken to be if it is not set: made up for whoever sits at a terminal."""
+LAST_MOMENTS = 2.0
+"""Seconds beyond the grace after which we end, whatever a journal that is away still waits for."""
 
 
 def serve(settings: Settings, environ: Mapping[str, str]) -> None:
@@ -71,16 +49,42 @@ def serve(settings: Settings, environ: Mapping[str, str]) -> None:
     try:
         config = load(settings.config, environ)
         log.know(config.secrets)
+        refuse_unknown(settings.only, config)
         child.hide_memory()
-        listener = listen(settings.host, settings.port)
-        kin.end_if_stopped(settings.data / SUPERVISOR)
-        journal = SqliteJournal(settings.data, say=log.info)
-        left = kin.end_recorded(settings.data / "scripts.pids", journal.unfinished())
-        if left:
-            log.warning(f"{_count(left, 'process', 'processes')} of scripts had outlived us; ended")
-        _Program(settings, environ, config, log, listener, journal).run()
+        listener = listen(settings.host, settings.port) if settings.records else None
+        if not settings.database:
+            kin.end_if_stopped(settings.data / SUPERVISOR)
+        opened = patiently(lambda: _open(settings, log), listener, log)
+        _end_the_left(opened, log)
+        _Program(settings, environ, config, log, listener, opened).run()
     finally:
         log.close()
+
+
+def refuse_unknown(only: Sequence[str], config: Config) -> None:
+    """Raise Trouble if a worker is to run hooks that there are not."""
+    for path in only:
+        if path not in config.hooks:
+            meant = hint(path, config.hooks) or f"; there are {', '.join(config.hooks)}"
+            raise Trouble(f"--hooks names {path!r}, which is not in hooks.yaml{meant}")
+
+
+def _open(settings: Settings, log: Log) -> Opened:
+    return open_journal(settings.database, settings.data, SUPERVISOR, log.info)
+
+
+def _end_the_left(opened: Opened, log: Log) -> None:
+    """End what a runner and a supervisor before us have both left behind."""
+    place = opened.own
+    # Of a database, others run scripts, too, perhaps on this machine; ours have our folder.
+    marks = (
+        [f"TMPDIR={place.path}/runs/"]
+        if place.name
+        else [f"HOOK_RUN={run}\0" for run in opened.journal.unfinished()]
+    )
+    left = kin.end_recorded(place.path / REGISTER, marks)
+    if left:
+        log.warning(f"{_count(left, 'process', 'processes')} of scripts had outlived us; ended")
 
 
 class _Program:
@@ -92,51 +96,30 @@ class _Program:
         environ: Mapping[str, str],
         config: Config,
         log: Log,
-        listener: socket.socket,
-        journal: SqliteJournal,
+        listener: socket.socket | None,
+        opened: Opened,
     ) -> None:
         self.settings = settings
         self.environ = environ
         self.config = config
         self.log = log
-        self.journal = journal
-        self.loop = Loop(
+        self.journal = journal = opened.journal
+        self.loop = loop = Loop(
             "runs",
             lambda error: log.error(f"bug: {place_of(error)}; please report it"),
             driven=True,
         )
-        self.launcher = ProcessLauncher(
-            self.loop, log.say, settings.data / "scripts.pids", held=(journal.lock,)
+        self.back = Back(settings, config, opened, loop, log) if settings.runs else None
+        end_script = self.back.workers.cancel if self.back else lambda run_id: None
+        fault = self.back.fault if self.back else None
+        self.front = (
+            Front(settings, config, journal, loop, log, listener, end_script, fault)
+            if listener
+            else None
         )
-        self.intake = Intake(config, journal, log)
-        self.workers = Workers(
-            self.loop,
-            config,
-            journal,
-            self.launcher,
-            log,
-            settings.data / "runs",
-            settings.slots,
-            settings.lease,
-        )
-        self.web = web = Web(
-            self.intake,
-            journal,
-            log,
-            settings.trusted,
-            durable=not settings.on_dyno,
-            end_script=self.workers.cancel,
-            checks={
-                "supervisor": lambda: "" if self.launcher.stands() else "is being started anew",
-                "server": lambda: "is stopping" if self.intake.stopping else "",
-            },
-        )
-        web.access.spare = settings.spare_token
-        self.server = Server(
-            web, listener, settings.threads, largest_body(config), log, self.loop, journal.turn
-        )
-        web.access.owner = secrets.token_urlsafe(32)
-        self.secrets = {*config.secrets, web.access.owner, *filter(None, [settings.spare_token])}
+        if self.front:
+            self.front.web.measure = self._measure
+        self.secrets = {*config.secrets, *(self.front.secrets if self.front else ())}
         log.know(self.secrets)
         self.reload_asked = threading.Event()
         self.stop_asked = threading.Event()
@@ -146,36 +129,17 @@ class _Program:
 
     def run(self) -> None:
         """Start, serve until a signal, stop."""
-        recovered, lost = self.journal.recover(known(self.config))
-        self.workers.start()
+        recovered, lost = self.back.begin() if self.back else (0, ())
         stopper = threading.Thread(target=self._stop_when_asked, name="stop", daemon=True)
         stopper.start()
         threading.Thread(
             target=self._hear_signals, args=(_signals(),), name="signals", daemon=True
         ).start()
         threading.Thread(target=self._reload_when_asked, name="reload", daemon=True).start()
-        with self._address():
+        with self.front.address() if self.front else nullcontext():
             self._say_hello(recovered, lost)
             self._serve(stopper)
         self.log.info("stopped")
-
-    @contextmanager
-    def _address(self) -> Iterator[None]:
-        """Have the server's address where the command line finds it, as long as it serves.
-
-        And a token with which the owner of the files may do what the administrator may.
-        """
-        place, token = self.settings.data / ADDRESS, self.settings.data / TOKEN
-        token.unlink(missing_ok=True)  # it may be anybody's, and open to anybody
-        with os.fdopen(os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(f"{self.web.access.owner}\n")
-        place.write_text(f"{self.server.near}\n")
-        try:
-            yield
-        finally:
-            place.unlink(missing_ok=True)
-            token.unlink(missing_ok=True)
-            self.web.access.owner = ""
 
     def _serve(self, stopper: threading.Thread) -> None:
         """Take deliveries and carry out runs until a signal; then let go of everything."""
@@ -183,35 +147,82 @@ class _Program:
         gc.freeze()
         gc.enable()
         self.journal.lead()
-        self._loop()
+        while not self._over():
+            if self.front:
+                self.front.turn()
+            else:
+                self.loop.turn(1.0)
         self.journal.follow()
         stopper.join()  # it may be about to wake the loop, whose descriptor close() gives away
-        self.server.close()
-        self.launcher.close()
+        if self.front:
+            self.front.close()
+        if self.back:
+            self.back.close()
         self.loop.close()
         self.journal.close()
 
+    def _over(self) -> bool:
+        """True once all is said."""
+        if not self.settled.is_set():
+            return False
+        return not self.front or self.front.quiet.is_set() or time.monotonic() > self.stop_by
+
     def _say_hello(self, recovered: int, lost: Sequence[str]) -> None:
-        self.log.info(
-            f"hookrunner {VERSION} listens on {self.server.address} with {_hooks(self.config)}"
-        )
-        if self.settings.on_dyno:
+        settings, hooks = self.settings, _hooks(self.config)
+        if not self.front:
+            if settings.only:
+                hooks = ", ".join(settings.only)
+            slots = _count(settings.slots, "script")
+            self.log.info(
+                f"hookrunner {VERSION} runs what is recorded for {hooks}, {slots} at once"
+            )
+        else:
+            others = "" if self.back else "; workers run what it records"
+            self.log.info(
+                f"hookrunner {VERSION} listens on {self.front.server.address} with {hooks}{others}"
+            )
+        if settings.database:
+            self.log.info(f"runs are kept in the database {shown(settings.database)}")
+            self._tell_of_file()
+        if not settings.durable:
             self.log.warning(
                 "runs are kept on this dyno's disk, which goes with the dyno: a restart loses "
-                "what has not run (README.md, 'What is not promised on a dyno')"
+                "what has not run (README.md, 'What is not promised on a dyno'); to keep them: "
+                "heroku addons:create heroku-postgresql:essential-0"
             )
-        if self.settings.spare_token and not self.config.environ.get("ADMIN_TOKEN"):
+        if self.front and settings.spare_token and not self.config.environ.get("ADMIN_TOKEN"):
             # Not by the log, which would mask it, and may be kept.
-            link = f"{self.server.near}/-/login?token={self.settings.spare_token}"
+            link = f"{self.front.server.near}/-/login?token={settings.spare_token}"
             print(f"to see what happens, until this server stops: {link}", flush=True)
         if recovered:
             self.log.info(f"{_count(recovered, 'run')} had been interrupted; running again")
         self._warn(lost)
 
+    def _tell_of_file(self) -> None:
+        """Say what waits in a file that was the journal before there was a database."""
+        with suppress(Trouble, JournalUnavailable):
+            with closing(open_reader(self.settings.data)) as reader:
+                waiting = len(reader.unfinished())
+            if waiting:
+                self.log.warning(
+                    f"{_count(waiting, 'run waits', 'runs wait')} in {self.settings.data}, where "
+                    "they were kept before; to have them run, start once without "
+                    "JOURNAL_URL and DATABASE_URL"
+                )
+
     def _make_ready(self) -> None:
         """Have Python scripts start warm; who posts in our first moments is not to wait for it."""
-        if not self.stop_asked.wait(FIRST_MOMENTS):
-            self.launcher.stand_ready(standing_ready(self.config))
+        if self.back and not self.stop_asked.wait(FIRST_MOMENTS):
+            self.back.make_ready()
+
+    def _measure(self, accept: str) -> tuple[str, bytes]:
+        # Imported when somebody asks: it takes a quarter as long as all the rest of a start.
+        from hookrunner.metrics import Metrics
+
+        assert self.front  # whose page it is
+        return Metrics(self.front.intake, self.front.web, self.journal, self.back, self.log).text(
+            accept
+        )
 
     def _hear_signals(self, numbers: int) -> None:
         """Do what signals ask for.
@@ -259,15 +270,10 @@ class _Program:
         # Old secrets stay masked: scripts that have them may still be running.
         self.secrets |= set(config.secrets)
         self.log.know(self.secrets)
-        self.config = self.intake.config = self.workers.config = config
-        self.server.take_bodies_of(largest_body(config))
-        try:
-            lost = self.journal.fail_lost(known(config))
-        except JournalUnavailable as error:
-            self.log.error(f"the journal is unavailable: {error}")
-            lost = []
-        self.launcher.stand_ready(standing_ready(config))
-        self.journal.wake_workers()
+        self.config = config
+        if self.front:
+            self.front.take_up(config)
+        lost = self.back.take_up(config) if self.back else ()
         self.log.info(f"hooks.yaml was reloaded: {_hooks(config)}")
         self._warn(lost)
         return []
@@ -278,43 +284,48 @@ class _Program:
         for ids in _lines(lost):
             self.log.warning(f"failed, for their path has left hooks.yaml: {ids}")
 
-    def _loop(self) -> None:
-        """Serve until all is said."""
-        while not self._over():
-            self.server.turn(0.02 if self.settled.is_set() else 1.0)
-
-    def _over(self) -> bool:
-        if not self.settled.is_set():
-            return False
-        return self.server.quiet() or time.monotonic() > self.stop_by
-
     def _stop_when_asked(self) -> None:
-        """Let what runs come to its end, for a time; then end it."""
+        """Let what runs, and who waits, come to an end, for a time; then end it."""
         self.stop_asked.wait()
         begun = time.monotonic()
-        grace = self.settings.grace
-        self.stop_by = begun + grace
-        self.intake.stopping = True
-        self.launcher.begin_stop()
-        self.workers.stop_claiming()
-        running = len(self.workers.attempts)
+        self.stop_by = begun + self.settings.grace
+        if self.settings.database:
+            threading.Thread(target=self._leave, name="leave", daemon=True).start()
+        if self.front:
+            self.front.refuse()
+        if self.back:
+            self._say_stopping(self.back.begin_stop())
+            self.back.stop(begun, self.stop_at_once)
+        elif self.front:
+            self.log.info("stopping")
+            self.front.let_wait(self._is_late)
+        if self.front:
+            self.front.end_waits()
+        if not self.settings.durable:
+            self._name_the_lost()
+        self.settled.set()
+        self.front.server.wake() if self.front else self.loop.soon(lambda: None)
+
+    def _say_stopping(self, running: int) -> None:
         self.log.info(
-            f"stopping: {_count(running, 'script')} may finish, for {grace * 18 / 26:.0f} s "
+            f"stopping: {_count(running, 'script')} may finish, for "
+            f"{self.settings.grace * 18 / 26:.0f} s "
             "at most; Ctrl-C ends them now; they run again at the next start"
             if running
             else "stopping"
         )
-        # Of Heroku's 30 s: TERM to scripts at 18, KILL at 23, gone by 26.
-        if not self._join(begun + grace * 18 / 26):
-            self.launcher.terminate()
-            if not self._join(begun + grace * 23 / 26):
-                self.launcher.kill()
-                self.workers.join(2.0)
-        self.web.end_waits()
-        if self.settings.on_dyno:
-            self._name_the_lost()
-        self.settled.set()
-        self.server.wake()
+
+    def _is_late(self) -> bool:
+        """True once nobody is to wait any longer: of Heroku's 30 s, after 18."""
+        late = self.stop_by - self.settings.grace * 8 / 26
+        return self.stop_at_once.is_set() or time.monotonic() > late
+
+    def _leave(self) -> None:
+        """End, though the journal cannot be closed: what is not in it by now is run again."""
+        time.sleep(max(self.stop_by + LAST_MOMENTS - time.monotonic(), 0))
+        self.log.error("the journal cannot be closed; what it does not know yet is run again")
+        self.log.close(0.5)
+        os._exit(1)
 
     def _name_the_lost(self) -> None:
         """List what was acknowledged and goes with the dyno's disk."""
@@ -325,13 +336,6 @@ class _Program:
             return
         for ids in _lines(lost):
             self.log.error(f"acknowledged, and lost with this dyno's disk: {ids}")
-
-    def _join(self, until: float) -> bool:
-        """True once every worker is done; False at `until`, or when told to stop at once."""
-        while time.monotonic() < until and not self.stop_at_once.is_set():
-            if self.workers.join(min(0.1, max(until - time.monotonic(), 0))):
-                return True
-        return False
 
 
 def _signals() -> int:
@@ -347,11 +351,6 @@ def _signals() -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
     return numbers
-
-
-def largest_body(config: Config) -> int:
-    """The largest body, in bytes, that any hook takes."""
-    return max(hook.max_body for hook in config.hooks.values())
 
 
 def watched(path: Path) -> list[tuple[str, int, int, int]]:

@@ -60,6 +60,9 @@ PLACES: Queries = {
     "attempt": Asked(r"[1-9][0-9]{0,8}", "the number of an attempt", NUMBER),
     "stdout": Asked(r"[0-9]{1,15}", "the place of a byte", BYTE),
     "stderr": Asked(r"[0-9]{1,15}", "the place of a byte", BYTE),
+    "exact": Asked(
+        "1", "1, for what was sent as it was, secrets and all; with nothing else", {"const": 1}
+    ),
 }
 ATTEMPT: Queries = {"attempt": PLACES["attempt"]}
 NOTHING: Queries = {}

@@ -23,9 +23,13 @@ from hookrunner.verbs.terminal import complain
 SERVE = "serve"
 
 VERBS: Mapping[str, str] = {
-    SERVE: "serve hooks.yaml (the default)",
+    SERVE: "serve hooks.yaml (the default): record, and run",
+    "web": "record, and show the pages; with PostgreSQL",
+    "worker": "run what others record; with PostgreSQL",
+    "migrate": "bring the tables in PostgreSQL up to date",
     "check": "say what is wrong with hooks.yaml, or show its hooks",
     "new": "add a hook: its entry, a script to begin with, a schema from a sample",
+    "import": "take over the hooks of adnanh/webhook",
     "senders": "what to paste where, for every sender that auth: knows",
     "form": "print the Apps Script that sends a Google Form's answers to a hook",
     "send": "post to a hook as its sender would, and show what comes of it",
@@ -39,16 +43,27 @@ VERBS: Mapping[str, str] = {
 }
 """The verbs, each a module of `hookrunner.verbs`, which is imported when it is asked for."""
 
-MODULES = {"try": "once"}
-"""The module of a verb whose name is a word of Python's."""
+MODULES = {"try": "once", "import": "import_"}
+"""The modules of verbs whose names are words of Python's."""
 
 SETTINGS = """each setting can also be an environment variable: HOOKS (--config), DATA_DIR (--data),
-HOST, PORT, THREADS, SLOTS, GRACE, LEASE; LOG_FORMAT=text|logfmt|json; FORWARDED_ALLOW lists
-trusted proxies; ADMIN_TOKEN lets runs be listed, replayed and cancelled. A flag wins over the
-environment."""
+HOST, PORT, THREADS, SLOTS, GRACE, LEASE; JOURNAL_URL, else DATABASE_URL, is the PostgreSQL
+database that has the journal, in place of a file; LOG_FORMAT=text|logfmt|json; FORWARDED_ALLOW
+lists trusted proxies; ADMIN_TOKEN lets runs be listed, replayed and cancelled. A flag wins over
+the environment."""
 
 TAKES_VALUE = frozenset(
-    {"--config", "--data", "--host", "--port", "--threads", "--slots", "--grace", "--lease"}
+    {
+        "--config",
+        "--data",
+        "--host",
+        "--port",
+        "--threads",
+        "--slots",
+        "--grace",
+        "--lease",
+        "--hooks",
+    }
 )
 """Flags that may stand before the verb with a value after them."""
 

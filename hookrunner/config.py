@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from hookrunner import about, envfile, files, respond, route, template, terms
 from hookrunner.auth.schemes import read_auth
@@ -111,7 +113,7 @@ def load(path: Path, environ: Mapping[str, str], data: bytes | None = None) -> C
     if problems:
         raise BadConfig(problems)
     secret_names = OWN_SECRETS | source.secret_names
-    values = {full.get(name, "") for name in (*secret_names, *MASKED)}
+    values = {full.get(name, "") for name in (*secret_names, *MASKED)} | passwords(full)
     return Config(
         hooks=hooks,
         environ=full,
@@ -125,6 +127,20 @@ def load(path: Path, environ: Mapping[str, str], data: bytes | None = None) -> C
         ),
         info=info,
     )
+
+
+def passwords(environ: Mapping[str, str]) -> set[str]:
+    """The passwords in the URLs of databases, which show up without the rest of it.
+
+    One that is the user's name, as at many a desk, is no secret, and a word that is needed.
+    """
+    found = set()
+    for name in ("JOURNAL_URL", "DATABASE_URL"):
+        with suppress(ValueError):
+            parts = urlsplit(environ.get(name, ""))
+            if parts.password and parts.password != parts.username:
+                found |= {parts.password, unquote(parts.password)}
+    return found
 
 
 def switched_off(config: Config, *, on_dyno: bool) -> list[str]:
@@ -475,12 +491,18 @@ def _named(contents: dict[str, Json]) -> Iterator[str]:
 
 
 def _lower_headers(contents: Json) -> Json:
-    """Header names of a `when` in lower case, as deliveries have them, wherever they stand."""
+    """Header names of a `when` in lower case, as deliveries have them, wherever they stand.
+
+    What a payload calls `headers` is left as it is.
+    """
     if isinstance(contents, list):
         return [_lower_headers(part) for part in contents]
     if not isinstance(contents, dict):
         return contents
-    lowered = {name: _lower_headers(part) for name, part in contents.items()}
+    lowered = {
+        name: part if name == "properties" else _lower_headers(part)
+        for name, part in contents.items()
+    }
     properties = lowered.get("properties")
     if isinstance(properties, dict) and isinstance(headers := properties.get("headers"), dict):
         lowered["properties"] = {**properties, "headers": _lower_names(headers)}

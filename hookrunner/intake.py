@@ -23,6 +23,7 @@ from urllib.parse import parse_qsl, urlencode
 from hookrunner import form, payload, pointer, route, template, units
 from hookrunner.auth import authenticate, comes_from
 from hookrunner.config import Config
+from hookrunner.counts import Count
 from hookrunner.log import Log
 from hookrunner.model import (
     Delivery,
@@ -60,6 +61,9 @@ LONGEST_PRUNING = 10.0
 """Runs and seconds after which whoever wants more forgotten asks again."""
 
 MOST_LISTED = 10_000
+MOST_PLACES = 5
+"""Places where a payload does not fit that the log names."""
+
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -105,6 +109,10 @@ class Intake:
         self.journal = journal
         self.log = log
         self.stopping = False
+        self.recorded, self.joined, self.ignored = Count(), Count(), Count()
+        """By hook: the runs that were recorded; the deliveries that joined one, or made none."""
+
+        self.cancelled = Count()
 
     def judge(self, delivery: Delivery) -> Judged | Ignored | Greeting:
         """What a run is to be made of, or why there is to be none; raises Refused."""
@@ -121,6 +129,7 @@ class Intake:
             return greeting
         if not of_interest(hook, delivery, parsed.value):
             self.log.info(f"ignored {delivery.method} {hook.path}: 'when' is not met")
+            self.ignored.add(hook.path)
             return Ignored(hook, scheme.manners)
         check(hook, delivery, params, parsed)
         new = new_run(hook, delivery, params, verified, parsed.value)
@@ -189,13 +198,15 @@ class Intake:
     def cancel(self, run_id: str) -> State:
         """End a run; the state it was in. Raises Refused(404 or 409)."""
         try:
-            was = self.journal.cancel(run_id)
-            if was is None and self.journal.standing(run_id) is None:
+            run = self.journal.standing(run_id)
+            if run is None:
                 raise Refused(404, "there is no such run")
+            was = self.journal.cancel(run_id)
         except JournalUnavailable as error:
             raise unavailable(error) from None
         if was is None:
             raise Refused(409, "it has ended already")
+        self.cancelled.add(run.hook)
         self.log.info(f"{run_id} cancelled; it was {was}", run=run_id)
         return was
 
@@ -227,7 +238,7 @@ class Intake:
 
     def _admit(self, hook: Hook, delivery: Delivery) -> None:
         if self.stopping:
-            raise Refused(503, "stopping; try again soon", headers=SOON)
+            raise Refused(503, "stopping; try again soon", headers=SOON, reason="stopping")
         if hook.missing:
             names = ", ".join(hook.missing)
             raise Refused(
@@ -235,6 +246,7 @@ class Intake:
                 "this hook is switched off",
                 f"switched off: {names} not set, or not usable",
                 headers=LATER,
+                reason="switched off",
             )
         if len(delivery.body) > hook.max_body:
             raise Refused(413, f"the body is larger than {units.show_size(hook.max_body)}")
@@ -258,8 +270,11 @@ class Intake:
             raise unavailable(recorded)
         if isinstance(recorded, Full):
             after = {"Retry-After": str(max(1, math.ceil(recorded.retry_after)))}
-            status = 429 if recorded.rate else 503
-            raise Refused(status, "too much at once; try again later", str(recorded), headers=after)
+            told = "too much at once; try again later"
+            if recorded.rate:
+                raise Refused(429, told, str(recorded), headers=after)
+            raise Refused(503, told, str(recorded), headers=after, reason="queue full")
+        (self.joined if recorded.joined else self.recorded).add(hook.path)
         what = "is joined by a repeat" if recorded.joined else "accepted"
         again = f", to do {new.replaces} again" if new.replaces else ""
         self.log.info(
@@ -274,7 +289,8 @@ class Intake:
 def unavailable(error: JournalUnavailable) -> Refused:
     """503 for whatever the journal cannot do just now."""
     why = f"the journal is unavailable: {error}"
-    return Refused(503, "not recorded; try again soon", why, headers=SOON)
+    told = "not recorded; try again soon"
+    return Refused(503, told, why, headers=SOON, reason="journal unavailable")
 
 
 def find_hook(delivery: Delivery, hooks: Mapping[str, Hook]) -> tuple[Hook, dict[str, str]]:
@@ -343,15 +359,20 @@ def check(hook: Hook, delivery: Delivery, params: Mapping[str, str], parsed: Pay
     """Raise Refused(422) if the payload does not fit, or could not be handed to the script."""
     errors = hook.schema.misfits(parsed.value) if hook.schema else []
     if errors:
-        places = "; ".join(
-            f"{error.pointer[:100] or '(whole)'}: {error.rule}" for error in errors[:5]
-        )
-        why = f"the payload does not fit the schema: {places}"
+        places = "; ".join(map(_place, errors[:MOST_PLACES]))
+        rest = f"; and {len(errors) - MOST_PLACES} more" if len(errors) > MOST_PLACES else ""
+        why = f"the payload does not fit the schema: {places}{rest}"
         raise Refused(422, "the payload does not fit", why, errors=errors)
     errors = _unfit_texts(hook, facts(hook, delivery, params, parsed.value))
     if errors:
         why = "; ".join(error.detail for error in errors[:5])
         raise Refused(422, "the payload does not fit", why, errors=errors)
+
+
+def _place(error: Misfit) -> str:
+    """Where a payload does not fit, and which rule of the schema, without the payload's words."""
+    missing = f" {error.missing[:60]!r}" if error.missing else ""
+    return f"{error.pointer[:100] or '(whole)'}: {error.rule}{missing}"
 
 
 def facts(hook: Hook, delivery: Delivery, params: Mapping[str, str], value: Json) -> Facts:

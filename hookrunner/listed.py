@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
 from hookrunner import route, telling
+from hookrunner.mask import Masker
 from hookrunner.model import Activity, Hook, Json, Overview, Refusal, Run, State
 from hookrunner.telling import moment
 
 
-def hook(hook: Hook, seen: Activity) -> dict[str, Json]:
+def hook(hook: Hook, seen: Activity, mask: Masker) -> dict[str, Json]:
     """A hook in short, with what became of its runs in the last 24 hours."""
     return {
         "path": hook.path,
@@ -22,7 +23,7 @@ def hook(hook: Hook, seen: Activity) -> dict[str, Json]:
         "auth": [scheme.name for scheme in hook.auth],
         "script": hook.script.name,
         "missing": list(hook.missing),
-        "last": telling.row(seen.last) if seen.last else None,
+        "last": telling.row(seen.last, mask) if seen.last else None,
         "queued": seen.queued,
         "running": seen.running,
         "day": {
@@ -36,33 +37,37 @@ def hook(hook: Hook, seen: Activity) -> dict[str, Json]:
 ENDS = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 
 
-def overview(hooks: Mapping[str, Hook], seen: Overview) -> dict[str, Json]:
+def overview(hooks: Mapping[str, Hook], seen: Overview, mask: Masker) -> dict[str, Json]:
     """What goes on."""
     return {
-        "hooks": [hook(each, seen.hooks[path]) for path, each in hooks.items()],
+        "hooks": [hook(each, seen.hooks[path], mask) for path, each in hooks.items()],
         "slots": [
             {"start": moment(start), "counts": {str(state): n for state, n in counts.items()}}
             for start, counts in seen.slots
         ],
-        "live": [telling.row(run) for run in seen.live],
+        "live": [telling.row(run, mask) for run in seen.live],
     }
 
 
 def one_hook(
-    each: Hook, seen: Activity, settings: Sequence[tuple[str, str]], runs: Sequence[Run]
+    each: Hook,
+    seen: Activity,
+    settings: Sequence[tuple[str, str]],
+    runs: Sequence[Run],
+    mask: Masker,
 ) -> dict[str, Json]:
     """One hook with its settings in words, its schema, and its last runs."""
     return {
-        **hook(each, seen),
-        "settings": dict(settings),
+        **hook(each, seen, mask),
+        "settings": {name: mask.text(told) for name, told in settings},
         "schema": getattr(each.schema, "contents", None),
-        "runs": [telling.row(run) for run in runs],
+        "runs": [telling.row(run, mask) for run in runs],
     }
 
 
-def runs(found: Sequence[Run], onward: str | None) -> dict[str, Json]:
+def runs(found: Sequence[Run], onward: str | None, mask: Masker) -> dict[str, Json]:
     """A page of runs."""
-    return {"runs": [telling.row(run) for run in found], "next": onward}
+    return {"runs": [telling.row(run, mask) for run in found], "next": onward}
 
 
 def refusals(

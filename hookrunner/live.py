@@ -58,16 +58,18 @@ def place(text: str) -> Place | None:
     return Place(*map(int, found.groups())) if found else None
 
 
-def ready(data: bytes, mask: Masker, *, final: bool) -> tuple[bytes, int]:
+def ready(data: bytes, mask: Masker, *, final: bool, lead: int = 0) -> tuple[bytes, int]:
     """What of an output can be shown, masked, and how many of its bytes that is.
 
-    What comes after the last line may be a secret's first half, unless it is `final`.
+    What comes after the last line may be a secret's first half, unless it is `final`. The
+    `lead` is not shown: it is there for the secrets that begin in it.
     """
-    if final:
-        return mask(data), len(data)
     end = data.rfind(b"\n") + 1
-    shown, rest = mask.cut(data[end:])
-    return mask(data[:end]) + shown, len(data) - len(rest)
+    shown, rest = (mask(data[end:]), b"") if final else mask.cut(data[end:])
+    size = len(data) - len(rest)
+    if lead:
+        return mask.between(data, min(lead, size), size)
+    return mask(data[:end]) + shown, size
 
 
 @dataclass(eq=False)
@@ -77,8 +79,12 @@ class _Listener:
     head: int
     """Bytes at the beginning of an output that are kept in any case."""
 
-    attempt: int
+    start: Place
+    """What it has asked for."""
+
     sent: dict[str, int]
+    """How much of each output has been dealt with."""
+
     spoke_at: float
     begun: bool = False
     """That the attempt was seen while it ran, so that its end is news."""
@@ -86,6 +92,10 @@ class _Listener:
     renderers: dict[str, Renderer] = field(
         default_factory=lambda: {"out": Renderer(), "err": Renderer()}
     )
+
+    def begin(self, stream: str) -> int:
+        """The place of an output from which on it is to be shown."""
+        return self.start.out if stream == "out" else self.start.err
 
 
 class Live:
@@ -106,8 +116,9 @@ class Live:
 
         Of an output of which the middle is not kept, the first `head` bytes are.
         """
-        sent = {"out": start.out, "err": start.err}
-        listener = _Listener(later, run_id, head, start.attempt, sent, time.monotonic())
+        lead = self._masker().longest  # a secret may have begun before the place
+        sent = {"out": max(start.out - lead, 0), "err": max(start.err - lead, 0)}
+        listener = _Listener(later, run_id, head, start, sent, time.monotonic())
         with self._lock:
             if self._closed or len(self._listeners) >= MOST_LISTENERS:
                 return False
@@ -129,6 +140,10 @@ class Live:
             listeners, self._listeners = self._listeners, []
         for listener in listeners:
             listener.later.end()
+
+    def listening(self) -> int:
+        """How many listen just now."""
+        return len(self._listeners)
 
     def _leave(self, listener: _Listener) -> None:
         with self._lock:
@@ -158,7 +173,7 @@ class Live:
         """Send what is new to somebody."""
         sent = (listener.sent["out"], listener.sent["err"])
         found = self._journal.progress(
-            listener.run_id, listener.attempt, sent, listener.head, AT_ONCE
+            listener.run_id, listener.start.attempt, sent, listener.head, AT_ONCE
         )
         if found is None:
             self._end(listener)
@@ -179,12 +194,14 @@ class Live:
         """Send what is new of an output; True if there may be more of it already."""
         if not piece.data and not piece.left_out:
             return False
-        # What comes after the head may never come, and so never show what it was cut off.
-        final = over or piece.at == listener.head
-        shown, size = ready(piece.data, self._masker(), final=final)
-        if piece.left_out:
-            shown = b"\n[... %d bytes left out ...]\n" % piece.left_out + shown
-        listener.sent[stream] = piece.at - len(piece.data) + size
+        at = piece.at - len(piece.data)
+        begin = listener.begin(stream)
+        shown, size = ready(
+            piece.data, self._masker(), final=over or piece.cut_off, lead=max(begin - at, 0)
+        )
+        if (left_out := min(piece.left_out, at - begin)) > 0:
+            shown = b"\n[... %d bytes left out ...]\n" % left_out + shown
+        listener.sent[stream] = at + size
         if shown:
             html = listener.renderers[stream].feed(shown)
             self._event(listener, stream, json.dumps({"html": html}))
@@ -198,7 +215,8 @@ class Live:
         self._leave(listener)
 
     def _event(self, listener: _Listener, name: str, data: str) -> None:
-        at = Place(listener.attempt, listener.sent["out"], listener.sent["err"])
+        sent = (max(listener.sent[each], listener.begin(each)) for each in ("out", "err"))
+        at = Place(listener.start.attempt, *sent)
         self._say(listener, f"id: {at}\nevent: {name}\ndata: {data}\n\n".encode())
 
     def _say(self, listener: _Listener, text: bytes) -> None:
@@ -208,6 +226,6 @@ class Live:
 
 def _is_news(listener: _Listener, found: Progress) -> bool:
     """True if the page is to be shown anew."""
-    if found.state in ENDED or found.attempt != listener.attempt:
+    if found.state in ENDED or found.attempt != listener.start.attempt:
         return True
     return listener.begun and found.over

@@ -145,7 +145,7 @@ class Log:
 
     def _plain(self, text: str) -> str:
         """A stranger's words may be in it: masked, and without even a colour."""
-        masked = self.mask(text[:HELD].encode("utf-8", "backslashreplace"))
+        masked = self.mask.text(text[:HELD]).encode("utf-8", "backslashreplace")
         return printable(masked).replace("\x1b", "\\x1b")
 
     def _line(self, level: str, head: str, text: str, fields: Mapping[str, object]) -> bytes:

@@ -210,6 +210,12 @@ class Misfit:
     rule: str
     """The schema keyword that failed: safe to log, where `detail` may quote the payload."""
 
+    missing: str = field(default="", compare=False)
+    """The property that is required and not there. The schema names it, so it is safe, too."""
+
+    branches: tuple[tuple[Misfit, ...], ...] = field(default=(), compare=False)
+    """Of `oneOf` and `anyOf`: what is wrong with each, in the schema's order."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -231,6 +237,10 @@ class Shape(Protocol):
 
 class Template(Protocol):
     """A text of hooks.yaml with `{payload:/pointer}` and the like in it."""
+
+    @property
+    def written(self) -> str:
+        """As hooks.yaml has it: config vars by their names, and not what they hold."""
 
     def fill(self, facts: Facts) -> str:
         """The text with everything filled in; what is absent becomes nothing."""
@@ -399,6 +409,8 @@ class Claim:
     failures: int = 0
     interruptions: int = 0
     asked_at: float = field(default=0.0, compare=False)
+    waited: float = field(default=0.0, compare=False)
+    """Seconds from its recording to this claim, by the journal's own clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -557,6 +569,27 @@ class Overview:
 
 
 @dataclass(frozen=True, slots=True)
+class Backlog:
+    """What a hook has under way. `waited` is for how many seconds the run that is longest due
+    has been so; 0 if none is."""
+
+    queued: int = 0
+    running: int = 0
+    waited: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How durations are spread: `numbers` are how many took at most each of the `bounds` in
+    seconds, and more than the one before; the last is of all that took more. `total` is their
+    sum."""
+
+    bounds: Sequence[float]
+    numbers: Sequence[int]
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
 class Glimpse:
     """An attempt with no more than the end of its output; and its beginning, if that is cut off."""
 
@@ -575,6 +608,8 @@ class Fresh:
     data: bytes
     at: int
     left_out: int = 0
+    cut_off: bool = False
+    """True if what the script printed next has not been kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -604,8 +639,34 @@ class Refusal:
     size: int = 0
 
 
+Reason = Literal[
+    "other", "not readable", "credentials", "forbidden", "not found", "method", "ended",
+    "too large", "media type", "unfit", "too fast", "queue full", "guessing", "stopping",
+    "switched off", "journal unavailable", "unavailable",
+]  # fmt: skip
+"""Why something was refused, in words that are few enough to be counted."""
+
+REASONS: Mapping[int, Reason] = {
+    400: "not readable",
+    401: "credentials",
+    403: "forbidden",
+    404: "not found",
+    405: "method",
+    409: "ended",
+    413: "too large",
+    415: "media type",
+    422: "unfit",
+    429: "too fast",
+    503: "unavailable",
+}
+"""What a status says of it, where nobody says more."""
+
+
 class Refused(Exception):
-    """A delivery that makes no run. The caller reads `told`; only the log has `why`."""
+    """A delivery that makes no run. The caller reads `told`; only the log has `why`.
+
+    `reason` is what it is counted by; what the status says if it is not given.
+    """
 
     def __init__(
         self,
@@ -615,6 +676,7 @@ class Refused(Exception):
         *,
         headers: Mapping[str, str] | None = None,
         errors: Sequence[Misfit] = (),
+        reason: Reason | None = None,
     ) -> None:
         super().__init__(why or told)
         self.status = status
@@ -622,6 +684,7 @@ class Refused(Exception):
         self.why = why or told
         self.headers = dict(headers or {})
         self.errors = tuple(errors)
+        self.reason = reason or REASONS.get(status, "other")
 
 
 class BadConfig(Exception):

@@ -6,13 +6,13 @@ never gets that far. Of what was carried nothing is kept.
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
+from hookrunner.counts import Count
 from hookrunner.log import Log
-from hookrunner.model import Refusal
+from hookrunner.model import REASONS, Reason, Refusal
 from hookrunner.seams import Journal
 
 LONGEST_PATH = 200
@@ -26,32 +26,41 @@ class RefusalBook:
     def __init__(self, journal: Journal, log: Log) -> None:
         self.journal = journal
         self.log = log
-        self._counts: Counter[int] = Counter()
-        self._lock = threading.Lock()
+        self._count = Count()
 
-    def add(self, refusal: Refusal, ended: str = "") -> None:
+    def add(
+        self, refusal: Refusal, hook: str = "", reason: Reason | None = None, *, ended: str = ""
+    ) -> None:
         """Note a refusal, whose texts may be of any length and hold secrets.
 
-        `path` is as PEP 3333 has it. `ended` is for the log, where there was no answer.
+        `path` is as PEP 3333 has it. `hook` is empty for what is no hook's, `ended` is for the
+        log, where there was no answer.
         """
-        with self._lock:
-            self._counts[refusal.status] += 1
-        # Masked before it is cut: half of a secret is not known for one.
-        path = self.log.mask(refusal.path.encode("latin-1", "replace")).decode("latin-1")
-        why = self.log.mask(refusal.why.encode("utf-8", "replace")).decode("utf-8", "replace")
-        method, path = refusal.method[:LONGEST_METHOD], path[:LONGEST_PATH]
-        told = ended or f"{refusal.status} to {refusal.address}"
+        status = refusal.status
+        self._count.add(hook, str(status), reason or REASONS.get(status, "other"))
+        # Masked before they are cut: half of a secret is not known for one.
+        mask = self.log.mask
+        method = mask.text(refusal.method)[:LONGEST_METHOD]
+        path = mask.payload(refusal.path.encode("latin-1", "replace")).decode("latin-1")
+        path = path[:LONGEST_PATH]
+        why = mask.text(refusal.why.encode("utf-8", "replace").decode())[:LONGEST_WHY]
         request = f"{method} {path}".strip() or "a request"
+        told = ended or f"{status} to {refusal.address}"
         self.log.info(
             f"refused {request}: {refusal.why} ({told})",
-            status=refusal.status,
+            status=status,
             path=path,
             address=refusal.address,
         )
-        kept = replace(refusal, method=method, path=path, why=why[:LONGEST_WHY])
-        self.journal.note(kept)
+        self.journal.note(replace(refusal, method=method, path=path, why=why))
 
-    def counts(self) -> Mapping[int, int]:
+    def seen(self) -> Mapping[tuple[str, ...], int]:
+        """How often something was turned away, by hook, status and reason."""
+        return self._count.seen()
+
+    def by_status(self) -> Mapping[int, int]:
         """How many there were since the start, by status; all of them, whatever is kept."""
-        with self._lock:
-            return dict(sorted(self._counts.items()))
+        found: Counter[int] = Counter()
+        for (_, status, _), number in self.seen().items():
+            found[int(status)] += number
+        return dict(sorted(found.items()))

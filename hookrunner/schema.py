@@ -39,6 +39,9 @@ LONGEST_DETAIL = 300
 LONGEST_VALUE = 60
 LONGEST_POINTER = 1000
 MOST_HOPS = 8
+MOST_CHOICES = 3
+"""Levels of `oneOf` within `oneOf` whose branches' errors are told."""
+
 HOME = "file:///"
 """The address that files of `schemas/` have inside a registry; nothing is read from `/`."""
 
@@ -103,15 +106,7 @@ class Schema:
         """What `misfits` gives, by jsonschema alone."""
         errors: Iterator[ValidationError] = self.validator.iter_errors(value)
         try:
-            return [
-                # A schema that is just `false` has no keyword.
-                Misfit(
-                    pointer(error.absolute_path)[:LONGEST_POINTER],
-                    _detail(error),
-                    str(error.validator or "false"),
-                )
-                for error in islice(errors, MOST_ERRORS)
-            ]
+            return [_misfit(error) for error in islice(errors, MOST_ERRORS)]
         except OverflowError:
             return [Misfit("", "a number in it is too large to be compared", "multipleOf")]
         except RecursionError:
@@ -422,6 +417,36 @@ def _all_of_member(part: Part, *keys: str) -> Iterator[Part]:
 def _types(contents: dict[str, Json]) -> set[str]:
     named = contents.get("type", [])
     return {named} if isinstance(named, str) else set(named)
+
+
+def _misfit(error: ValidationError, choices: int = MOST_CHOICES) -> Misfit:
+    return Misfit(
+        pointer(error.absolute_path)[:LONGEST_POINTER],
+        _detail(error),
+        str(error.validator or "false"),  # a schema that is just `false` has no keyword
+        _missing(error),
+        _branches(error, choices - 1) if choices and error.context else (),
+    )
+
+
+def _missing(error: ValidationError) -> str:
+    """The property that is required and not there; empty for any other error."""
+    names = error.validator_value if error.validator == "required" else ()
+    for name in names if isinstance(names, list) else ():
+        if error.message.startswith(f"{name!r} is"):
+            return str(name)
+    return ""
+
+
+def _branches(error: ValidationError, choices: int) -> tuple[tuple[Misfit, ...], ...]:
+    """What is wrong with each schema of an `anyOf` or `oneOf`."""
+    count = len(error.validator_value) if isinstance(error.validator_value, list) else 0
+    found: list[list[Misfit]] = [[] for _ in range(count)]
+    for part in error.context or ():
+        at = part.relative_schema_path[0]
+        if isinstance(at, int) and at < count and len(found[at]) < MOST_ERRORS:
+            found[at].append(_misfit(part, choices))
+    return tuple(map(tuple, found))
 
 
 def _detail(error: ValidationError | SchemaError) -> str:

@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 from hookrunner.model import (
     Attempt,
+    Backlog,
     Claim,
     Found,
     Full,
@@ -27,6 +28,7 @@ from hookrunner.model import (
     Refusal,
     Run,
     Search,
+    Spread,
     State,
     Terms,
 )
@@ -161,6 +163,12 @@ class Journal(Protocol):
     def overview(self, hooks: Collection[str]) -> Overview:
         """What goes on with these hooks, and what went on in the last 24 hours."""
 
+    def backlog(self, hooks: Collection[str]) -> Mapping[str, Backlog]:
+        """What each of these hooks has under way now, of all processes; at little cost."""
+
+    def commits(self) -> Spread:
+        """How long this process's synced commits have taken, since it opened the journal."""
+
     def glimpses(self, run_id: str, most: int) -> list[Glimpse]:
         """All attempts of a run in their order, with at most `most` bytes of each output."""
 
@@ -232,8 +240,31 @@ class Journal(Protocol):
     def wake_senders(self) -> None:
         """Call whoever watches a run, now, whether it has ended or not."""
 
+    def lead(self) -> None:
+        """Have this thread do itself what it asks for, whenever it takes a `turn`."""
+
+    def follow(self) -> None:
+        """This thread takes no more turns."""
+
+    def turn(self) -> bool:
+        """Commit what the thread that leads has asked for since its last turn.
+
+        True if whoever was told of it has asked for more. An engine that has threads for
+        that has nothing to do here.
+        """
+
     def close(self) -> None:
-        """Finish what was asked for and let go of the file."""
+        """Finish what was asked for and let go of the runs."""
+
+
+class Secrets(Protocol):
+    """What is never to be shown."""
+
+    longest: int
+    """Bytes of the longest one."""
+
+    def across(self, text: bytes, place: int) -> tuple[int, int]:
+        """The part of a text that a secret fills which lies across a place; empty if none does."""
 
 
 Stream = Literal["out", "err"]
@@ -268,6 +299,9 @@ class Start:
     lease: tuple[float, float] = (float("inf"), float("inf"))
     """When it gets TERM, and KILL, because its lease is about to end: monotonic clock."""
 
+    secrets: Secrets | None = None
+    """Of which no half may stay where the middle of an output is left out."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ready:
@@ -299,6 +333,15 @@ class Launcher(Protocol):
 
     def output(self, run_id: str) -> tuple[bytes, bytes] | None:
         """What a script has printed so far on stdout and stderr; None if it does not run."""
+
+    def starts(self) -> Mapping[str, int]:
+        """How many scripts that have ended were started `warm`, `cold`, and `missed`.
+
+        Missed is who was to start warm, and there was nothing to start it from.
+        """
+
+    def spares(self) -> int:
+        """How many children of Python stand ready to become a script just now."""
 
     def cancel(self, run_id: str) -> None:
         """End the script: TERM, and KILL if that does not do."""

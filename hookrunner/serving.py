@@ -18,9 +18,10 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
@@ -31,12 +32,11 @@ from waitress.server import TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher, WSGITask
 from waitress.utilities import build_http_date
 
-from hookrunner.answer import LATER, Answer, client_address, problem, status_line
+from hookrunner.answer import LATER, Answer, Environ, status_line
 from hookrunner.log import Log
 from hookrunner.loop import Loop, Step, Timers
 from hookrunner.model import Refusal, Refused, Trouble
 from hookrunner.units import show_size
-from hookrunner.web import Web
 
 MOST_CONNECTIONS = 1500
 MOST_DESCRIPTORS = 4096
@@ -80,8 +80,35 @@ TOO_BLANK = re.compile(rb"[ \t]{32}")
 MOST_HEADER = 32 * 1024
 """Bytes of a request's head; 1500 that are never finished must fit a small dyno, too."""
 
+TRIAL = "/-/hook/try"
+ENCODED, BESIDE = 4, 64 * 1024
+"""A form has three bytes for most signs of a payload, and six for the end of a line; and some
+fields beside it. So the one that tries a hook may be so many times as large as the largest
+payload, and so much larger."""
+
 IN_MEMORY = 128 * 1024
 """Bytes of a half-received body kept in memory; 1500 of them must fit a small dyno."""
+
+
+class Application(Protocol):
+    """What answers: a WSGI application (PEP 3333) that knows a little more."""
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]: ...
+
+    def fault(self, error: Exception) -> Answer:
+        """What is told of a bug, after it has been logged."""
+
+    def unread(self, path: str, accept: str, refused: Refused) -> Answer:
+        """What is said of a request that was not read to its end, and has been noted."""
+
+    def turned_away(self, refusal: Refusal, forwarded: str, closed: bool) -> None:
+        """Note such a request; `forwarded` is its X-Forwarded-For, `closed` if it has no answer."""
+
+    def hook_of(self, path: str) -> str:
+        """The hook that PEP 3333's path leads to; empty if none."""
+
+    def asks_others(self, path: str) -> bool:
+        """True if to answer there may take another machine's answer."""
 
 
 class Server:
@@ -89,7 +116,7 @@ class Server:
 
     def __init__(
         self,
-        web: Web,
+        web: Application,
         listener: socket.socket,
         threads: int,
         largest_body: int,
@@ -145,6 +172,12 @@ class Server:
         # waitress refuses what reaches its limit, our hooks what exceeds theirs.
         self._waitress.adj.max_request_body_size = largest + 1
 
+    def hang_up(self) -> None:
+        """Close all connections, whatever is under way; from the thread that takes turns."""
+        for channel in list(self._waitress.active_channels.values()):
+            channel.handle_close()
+        self._waitress.task_dispatcher.set_thread_count(0)
+
     def close(self) -> None:
         """Let go of the port."""
         self._waitress.close()
@@ -175,6 +208,8 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
     would hold up the loop, and so everybody, for minutes.
     """
 
+    adj: Adjustments
+
     def received(self, data: bytes) -> int:
         consumed = super().received(data)
         if self.completed:
@@ -188,6 +223,10 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
             super().parse_header(header_plus)
         except ValueError as error:  # a Content-Length of 5000 digits, a target that is no URI
             raise ParsingError("Invalid request line or header") from error
+        if self.path == TRIAL:
+            roomy: Adjustments = copy(self.adj)
+            roomy.max_request_body_size = roomy.max_request_body_size * ENCODED + BESIDE
+            self.adj = roomy
 
 
 class _Call(WSGITask):  # type: ignore[misc]
@@ -323,8 +362,13 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         if error.code == 413:
             most = show_size(self.adj.max_request_body_size - 1)
             told = f"the body is larger than the largest max_body in hooks.yaml, {most}"
+            if getattr(request, "path", "") == TRIAL:
+                told = "the form is larger than what any hook takes"
         self.note_refusal(error.code, told)
-        return problem(Refused(error.code, told))
+        path = str(getattr(request, "path", ""))  # of what has no first line there is none
+        accept = str(request.headers.get("ACCEPT", ""))
+        application: Application = self.server.application
+        return application.unread(path, accept, Refused(error.code, told))
 
     def tell(self, call: _Call, answer: Answer) -> None:
         """Send the answer to the request that is being served."""
@@ -398,7 +442,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
                 if self.request is None:  # it may be a browser's, which opens some for later
                     self.server.log.info(f"closed {self.addr[0]}: nothing came within {limit}")
                 else:
-                    self.note_refusal(408, f"not complete within {limit}", "closed, ")
+                    self.note_refusal(408, f"not complete within {limit}", closed=True)
                 self.handle_close()
         elif self.total_outbufs_len:
             patience = max(idle, REQUEST_SECONDS)
@@ -435,25 +479,22 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         _log_current(self.server)
         self.handle_close()
 
-    def note_refusal(self, status: int, why: str, closed: str = "") -> None:
-        """Note a request that never reached a hook; `closed` if it had no answer."""
+    def note_refusal(self, status: int, why: str, *, closed: bool = False) -> None:
+        """Note a request that never reached a hook; `closed` if it has no answer."""
         request = self.request or next(iter(self.requests), None)
         # waitress reads another request in place of one whose head is too large.
         known = request if status != HEAD_TOO_LARGE else None
-        web = self.server.application
-        told = getattr(request, "headers", {}).get("X_FORWARDED_FOR", "")
-        environ = {"REMOTE_ADDR": self.addr[0], "HTTP_X_FORWARDED_FOR": told}
-        address = client_address(environ, web.trusted)
         refusal = Refusal(
             time.time(),
             getattr(known, "command", ""),
             str(getattr(known, "path", "")),
             status,
             why,
-            address,
+            self.addr[0],
             getattr(request, "content_length", 0),
         )
-        web.refused.add(refusal, f"{closed}{address}" if closed else "")
+        forwarded = getattr(request, "headers", {}).get("X_FORWARDED_FOR", "")
+        self.server.application.turned_away(refusal, forwarded, closed)
 
 
 def _head(answer: Answer, version: str, *, closes: bool, endless: bool = False) -> bytes:
@@ -488,7 +529,7 @@ class _Waitress(TcpWSGIServer):  # type: ignore[misc]
     """
 
     channel_class = _Channel
-    application: Web
+    application: Application
     log: Log
 
     def __init__(self, *args: Any, **named: Any) -> None:
@@ -640,7 +681,9 @@ def _log_current(server: _Waitress) -> None:
         server.application.fault(error)
 
 
-def _waitress(web: Web, listener: socket.socket, threads: int, largest_body: int) -> _Waitress:
+def _waitress(
+    web: Application, listener: socket.socket, threads: int, largest_body: int
+) -> _Waitress:
     adjustments = Adjustments(
         threads=threads,
         connection_limit=MOST_CONNECTIONS,
@@ -681,7 +724,7 @@ class _Warnings(logging.Handler):
 
 def _forward_warnings(log: Log) -> None:
     logger = logging.getLogger("waitress")
-    logger.addHandler(_Warnings(log))
+    logger.handlers = [_Warnings(log)]
     logger.propagate = False
     # "Task queue depth": with 40 threads a short queue is no news.
     logging.getLogger("waitress.queue").disabled = True

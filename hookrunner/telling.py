@@ -34,37 +34,45 @@ def summary(run: Run) -> dict[str, Json]:
     return said
 
 
-def row(run: Run) -> dict[str, Json]:
+def row(run: Run, mask: Masker) -> dict[str, Json]:
     """A run in a list, for the administrator."""
     return {
         "run": run.run_id,
         "hook": run.hook,
         "state": run.state,
         "attempt": run.attempt,
-        "event": run.event,
-        "delivery": run.delivery_id,
+        "event": mask.text(run.event),
+        "delivery": mask.text(run.delivery_id),
         "recorded_at": moment(run.recorded_at),
         "ended_at": moment(run.ended_at),
         "due": moment(run.due),
         "replaces": run.replaces,
         "seq": run.seq,
-        "outcome": outcome(run.outcome),
+        "outcome": outcome(run.outcome, mask),
     }
 
 
-def whole(run: Run, new: NewRun, attempts: Sequence[Attempt], mask: Masker) -> dict[str, Json]:
-    """All that the journal has of a run, but for the end of what is long."""
+def whole(
+    run: Run, new: NewRun, attempts: Sequence[Attempt], mask: Masker, *, exact: bool = False
+) -> dict[str, Json]:
+    """All that the journal has of a run, but for the end of what is long.
+
+    `exact` is for who will do it again: what was sent is told as it was, secrets and all.
+    """
+    sent = Masker() if exact else mask
     return {
-        **row(run),
+        **row(run, mask),
+        "event": sent.text(run.event),
+        "delivery": sent.text(run.delivery_id),
         "request": {
             "method": new.method,
-            "path": new.path,
-            "params": dict(new.params),
-            "query": new.query,
-            "headers": dict(new.headers),
-            "content_type": new.content_type,
+            "path": sent.text(new.path),
+            "params": {name: sent.text(value) for name, value in new.params.items()},
+            "query": sent.text(new.query),
+            "headers": {name: sent.text(value) for name, value in new.headers.items()},
+            "content_type": sent.text(new.content_type),
             "remote_addr": new.remote_addr,
-            "body": _bytes(new.body),
+            "body": _bytes(sent.payload(new.body)),
         },
         "attempts": [_attempt(attempt, mask) for attempt in attempts],
     }
@@ -77,20 +85,20 @@ def printed(
 
     Lines that have an end, while it runs. None for an attempt that has not begun.
     """
-    said: dict[str, Json] = {**row(run), "printed": None}
+    said: dict[str, Json] = {**row(run, mask), "printed": None}
     if found is not None:
         ended = found.outcome is not None
         said["printed"] = {
             "number": found.number,
             "started_at": moment(found.started_at),
-            "outcome": outcome(found.outcome),
+            "outcome": outcome(found.outcome, mask),
             **_piece("stdout", found.stdout, places[0], mask, ended=ended),
             **_piece("stderr", found.stderr, places[1], mask, ended=ended),
         }
     return said
 
 
-def outcome(ended: Outcome | None) -> dict[str, Json] | None:
+def outcome(ended: Outcome | None, mask: Masker) -> dict[str, Json] | None:
     """How an attempt ended, without what it printed; None while none has."""
     if ended is None:
         return None
@@ -99,7 +107,7 @@ def outcome(ended: Outcome | None) -> dict[str, Json] | None:
         "why": ended.why,
         "exit_code": ended.exit_code,
         "signal": ended.signal,
-        "detail": str(ended),
+        "detail": mask.text(str(ended)),
         "seconds": round(ended.seconds, 3),
     }
 
@@ -153,7 +161,7 @@ def _attempt(attempt: Attempt, mask: Masker) -> dict[str, Json]:
     return {
         "number": attempt.number,
         "started_at": moment(attempt.started_at),
-        "outcome": outcome(attempt.outcome),
+        "outcome": outcome(attempt.outcome, mask),
         "stdout": _beginning(attempt.stdout, attempt.stdout_bytes, mask),
         "stderr": _beginning(attempt.stderr, attempt.stderr_bytes, mask),
         "stdout_bytes": attempt.stdout_bytes,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hookrunner import pointer, route
 from hookrunner.model import Facts, Template
@@ -42,6 +42,7 @@ class Text:
     """A template: literal texts, and places as pairs of source and name."""
 
     pieces: tuple[Piece, ...]
+    written: str = field(default="", compare=False)
 
     def fill(self, facts: Facts) -> str:
         """The text with everything filled in; what is absent becomes nothing."""
@@ -68,7 +69,7 @@ def read(text: str, variable: Callable[[str], str], params: Params) -> Text:
         pieces += [text[end : found.start()], _piece(found, variable, params)]
         end = found.end()
     pieces.append(text[end:])
-    return Text(tuple(piece for piece in pieces if piece))
+    return Text(tuple(piece for piece in pieces if piece), text)
 
 
 def _piece(found: re.Match[str], variable: Callable[[str], str], params: Params) -> Piece:

@@ -11,7 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -99,7 +99,7 @@ class Web:
         self.journal = journal
         self.log = log
         self.trusted = trusted
-        self.waiters = threading.BoundedSemaphore(MOST_WAITERS)
+        self.waiters = Places(MOST_WAITERS)
         self.waits_over = False
         self.checks = {"journal": self._journal_fault, **(checks or {})}
         self.access = Access(lambda: intake.config.environ.get("ADMIN_TOKEN", ""), trusted)
@@ -108,6 +108,10 @@ class Web:
             intake, journal, lambda: log.mask, self.access, self.refused, self.end_script
         )
         self.api = Api(intake, journal, self.admin)
+
+        self.measure: Callable[[str], tuple[str, bytes]] | None = None
+        """The metrics for an Accept header: their content type, and the text."""
+
         self.app = self._routes()
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -123,6 +127,18 @@ class Web:
         """What a sender is told of a bug of ours, after it has been logged."""
         self.log.error(f"bug: {place_of(error)}; please report it")
         return problem(Refused(500, "an error of the server; it has been logged"))
+
+    def unread(self, path: str, accept: str, refused: Refused) -> Answer:
+        """What is said of a request that was not read to its end, and has been noted."""
+        page = self.admin.unread(accept, refused) if path.startswith("/-/") else None
+        return page or problem(refused)
+
+    def turned_away(self, refusal: Refusal, forwarded: str, closed: bool) -> None:
+        """Note a request that was not read to its end; `closed` if it has no answer."""
+        environ = {"REMOTE_ADDR": refusal.address, "HTTP_X_FORWARDED_FOR": forwarded}
+        address = client_address(environ, self.trusted)
+        ended = f"closed, {address}" if closed else ""
+        self.refused.add(replace(refusal, address=address), ended=ended)
 
     def hook_of(self, path: str) -> str:
         """The path in hooks.yaml of the hook that PEP 3333's path leads to; empty if none."""
@@ -156,6 +172,7 @@ class Web:
         pages: Mapping[str, Callable[..., Answer | None]] = {
             "GET /-/health": self.health,
             "GET /-/ready": self.ready,
+            "GET /-/metrics": self.metrics,
             "GET /-/assets/<name>": admin.asset,
             "GET /-/login": admin.login_page,
             "POST /-/login": admin.login,
@@ -234,26 +251,35 @@ class Web:
         """That the process is there and answers."""
         return as_json(200, {"status": "ok"})
 
+    def metrics(self, environ: Environ) -> Answer:
+        """Numbers for Prometheus; for the administrator."""
+        if self.measure is None:
+            raise Refused(404, "there is no such page")
+        kind, text = self.measure(environ.get("HTTP_ACCEPT", ""))
+        return Answer(200, text, {"Content-Type": kind, "Cache-Control": "no-store"})
+
     def state(self, environ: Environ, run_id: str) -> Answer:
         """How a run stands, for whoever knows its unguessable id; all for the administrator."""
-        visit = environ[VISIT]
+        visit, asked, told = environ[VISIT], asked_of(environ, asking.PLACES), telling.summary
         if visit and wants_html(environ):
             return self.admin.run(environ, run_id)
-        asked = asked_of(environ, asking.PLACES)
-        visit = visit or (asked and self.access.let_in(environ, Who.ADMINISTRATOR))
+        if visit or (asked and self.access.let_in(environ, Who.ADMINISTRATOR)):
+            told = partial(self._printed, asked) if asked else self._whole
+            if asked.pop("exact", ""):
+                if asked:
+                    raise Refused(400, f"exact goes with nothing else, and not with {min(asked)}")
+                told = partial(self._whole, exact=True)
         run = self.journal.standing(run_id) if RUN_ID.fullmatch(run_id) else None
         if run is None:
             raise Refused(404, "there is no such run")
-        if not visit:
-            return as_json(200, telling.summary(run), **PRIVATE)
-        return as_json(200, self._printed(asked, run) if asked else self._whole(run), **PRIVATE)
+        return as_json(200, told(run), **PRIVATE)
 
-    def _whole(self, run: Run) -> dict[str, Json]:
+    def _whole(self, run: Run, *, exact: bool = False) -> dict[str, Json]:
         new = self.journal.recorded(run.run_id)
         if new is None:  # it was pruned at this moment
             raise Refused(404, "there is no such run")
         attempts = self.journal.attempts(run.run_id, telling.WHOLE)
-        return telling.whole(run, new, attempts, self.log.mask)
+        return telling.whole(run, new, attempts, self.log.mask, exact=exact)
 
     def _printed(self, asked: Mapping[str, str], run: Run) -> dict[str, Json]:
         number, mask = int(asked.get("attempt", run.attempt)), self.log.mask
@@ -313,18 +339,43 @@ class Web:
         return problem(Refused(503, "stopping; send it again soon", headers=SOON))
 
     def log_refusal(self, environ: Environ, refused: Refused) -> None:
+        """Have a refusal counted, in the log, and in the journal."""
+        asked = raw_path(environ)
         size = environ.get("CONTENT_LENGTH", "")
         self.refused.add(
             Refusal(
                 time.time(),
                 environ.get("REQUEST_METHOD", ""),
-                raw_path(environ),
+                asked,
                 refused.status,
                 refused.why,
                 client_address(environ, self.trusted),
                 int(size) if size.isdigit() else 0,
-            )
+            ),
+            "" if asked.startswith("/-") else self.hook_of(asked),
+            refused.reason,
         )
+
+
+class Places:
+    """So many places, of which some are taken."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.taken = 0
+        self._lock = threading.Lock()
+
+    def take(self) -> bool:
+        """Take one; False if there is none."""
+        with self._lock:
+            free = self.taken < self.most
+            self.taken += free
+            return free
+
+    def leave(self) -> None:
+        """Give it back."""
+        with self._lock:
+            self.taken -= 1
 
 
 class _Sender:
@@ -334,7 +385,7 @@ class _Sender:
         self.web = web
         self.environ = environ
         self.wait = wait
-        self.waits = wait.seconds > 0 and web.waiters.acquire(blocking=False)
+        self.waits = wait.seconds > 0 and web.waiters.take()
         self.later: Later = environ[LATER]
         self.accepted: Accepted | None = None
         self.stop_timer: Callable[[], None] | None = None
@@ -365,7 +416,15 @@ class _Sender:
             self.stop_timer()
             self.stop_timer = None
             self.web.journal.unwatch(self.accepted.run_id, self._called)
-            self._ended(run or self._run())
+            if run:
+                self._ended(run)
+            else:
+                # Beside the server's thread: a journal that is away takes seconds to say so.
+                threading.Thread(target=self._ask, name="ask", daemon=True).start()
+
+    def _ask(self) -> None:
+        """Have it told how the run stands."""
+        self._on_loop(self._ended)(self._run())
 
     def _run(self) -> Run | None:
         try:
@@ -396,7 +455,7 @@ class _Sender:
     def _answer(self, answer: Answer) -> None:
         if self.waits:
             self.waits = False
-            self.web.waiters.release()
+            self.web.waiters.leave()
         self.later.answer(answer)
 
     def _on_loop(self, step: Callable[[T], None]) -> Callable[[T], None]:

@@ -17,13 +17,15 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from hookrunner import form, payload, retry
 from hookrunner.config import Config
+from hookrunner.counts import LONG, Count, DurationsBy
 from hookrunner.imports import Imports, imports_of
 from hookrunner.log import Log, place_of
 from hookrunner.loop import Loop, Step
@@ -40,7 +42,7 @@ from hookrunner.model import (
     Terms,
     Why,
 )
-from hookrunner.seams import Journal, Launcher, Ready, Start
+from hookrunner.seams import Emit, Ended, Journal, Launcher, Ready, Secrets, Start
 from hookrunner.units import show_duration
 
 IDLE = 5.0
@@ -94,6 +96,9 @@ class _Attempt:
     shown: int = 0
     """Bytes of output that the journal has been shown."""
 
+    unwatch: Step | None = None
+    """Ends our hearing of its end, if that was somebody else's doing."""
+
 
 class Workers:
     """Carries out runs, `slots` at once. `config` may be replaced at any time."""
@@ -108,8 +113,12 @@ class Workers:
         folder: Path,
         slots: int,
         lease: float = 90.0,
+        only: Collection[str] = (),
     ) -> None:
-        """`folder` is where each attempt gets a folder of its own; `lease` is in seconds."""
+        """`folder` is where each attempt gets a folder of its own; `lease` is in seconds.
+
+        With `only`, the runs of other hooks are left to others.
+        """
         self.loop = loop
         self.config = config
         self.journal = journal
@@ -118,11 +127,21 @@ class Workers:
         self.folder = folder
         self.slots = slots
         self.lease = lease
+        self.only = only
         self.stopping = threading.Event()
         self.finished = threading.Event()
         self.ended = threading.Event()
         self.nudged = threading.Event()
         self.attempts: dict[str, _Attempt] = {}
+        self.ended_runs, self.failed_attempts, self.told = Count(), Count(), Count()
+        """By hook and state, by hook and why; the runs recorded to tell of a failure, by hook."""
+
+        self.waited, self.took = DurationsBy(LONG), DurationsBy(LONG)
+        """Seconds from recording to start, and of the scripts; by hook."""
+
+        self.doubtful: deque[_Attempt] = deque()
+        """Attempts of which somebody has said that they have ended."""
+
         self.looking = 0
         self.known_hooks: tuple[Config, dict[str, Terms]] | None = None
         self.keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
@@ -171,7 +190,7 @@ class Workers:
     def _served(self) -> dict[str, Terms]:
         """The same mapping for the same configuration: the journal need not look at it anew."""
         if self.known_hooks is None or self.known_hooks[0] is not self.config:
-            self.known_hooks = self.config, served(self.config)
+            self.known_hooks = self.config, served(self.config, self.only)
         return self.known_hooks[1]
 
     def _got(self, claim: Claim | JournalUnavailable | None) -> None:
@@ -208,7 +227,8 @@ class Workers:
         claim = attempt.claim
         folder = self.folder / f"{claim.run_id}.{claim.attempt}"
         try:
-            start = prepare(claim, hook, config, folder, ends(claim.asked_at, self.lease))
+            lease = ends(claim.asked_at, self.lease)
+            start = prepare(claim, hook, config, folder, lease, self.log.mask)
         except Refused as error:
             # It was taken in under another hooks.yaml, and today's cannot read it.
             told = error.told
@@ -225,19 +245,22 @@ class Workers:
                 listener.end()
                 self._settle(attempt, outcome)
 
-            return partial(self.launcher.start, start, listener.feed, ended)
+            return partial(self._launch, claim, start, listener.feed, ended)
         return partial(self._settle, attempt, not_started(told))
+
+    def _launch(self, claim: Claim, start: Start, emit: Emit, ended: Ended) -> None:
+        if claim.attempt == 1:  # what comes later has waited for other things, too
+            waited = claim.waited + time.monotonic() - claim.asked_at
+            self.waited.add(claim.new.hook, waited)
+        self.launcher.start(start, emit, ended)
 
     def _settle(self, attempt: _Attempt, outcome: Outcome) -> None:
         """Write down how it went, once the journal takes it: until then the lease protects it."""
         claim = attempt.claim
         if outcome.why is Why.INTERRUPTED:
-            try:
-                self._interrupted(claim, attempt.hook, outcome)
-            except JournalUnavailable as error:
-                self._settle_later(attempt, outcome, error)
-            else:
-                self._done(claim)
+            hand_back = partial(self._hand_back, attempt, outcome)
+            # Beside the loop, which must not wait for a journal that is away.
+            threading.Thread(target=hand_back, name="hand back", daemon=True).start()
             return
         again_in = self._retry_delay(claim, attempt.hook, outcome)
         self.journal.settle_soon(
@@ -246,6 +269,16 @@ class Workers:
             lambda told: self.loop.soon(lambda: self._settled(attempt, outcome, again_in, told)),
             again_in=again_in,
         )
+
+    def _hand_back(self, attempt: _Attempt, outcome: Outcome) -> None:
+        claim = attempt.claim
+        try:
+            self._interrupted(claim, attempt.hook, outcome)
+        except JournalUnavailable as unavailable:
+            error = unavailable
+            self.loop.soon(lambda: self._settle_later(attempt, outcome, error))
+        else:
+            self.loop.soon(lambda: self._done(claim))
 
     def _settled(
         self,
@@ -259,6 +292,7 @@ class Workers:
             self._settle_later(attempt, outcome, told)
             return
         self._done(claim)
+        self._count(claim.new.hook, outcome, ended=told and again_in is None)
         if not told:
             self._say(claim, "ended, and counts for nothing: it was cancelled, or begun again")
             return
@@ -267,6 +301,15 @@ class Workers:
         self._say(claim, f"{outcome.state} in {took}: {outcome}{again}")
         if outcome.state is State.FAILED and again_in is None:
             self.nudged.set()
+
+    def _count(self, hook: str, outcome: Outcome, *, ended: bool) -> None:
+        """An attempt has ended; and its run with it, perhaps."""
+        if outcome.seconds and outcome.why is not Why.INTERRUPTED:
+            self.took.add(hook, outcome.seconds)
+        if outcome.state is State.FAILED and outcome.why:
+            self.failed_attempts.add(hook, outcome.why.value)
+        if ended:
+            self.ended_runs.add(hook, outcome.state.value)
 
     def _settle_later(self, attempt: _Attempt, outcome: Outcome, error: JournalUnavailable) -> None:
         claim = attempt.claim
@@ -279,7 +322,9 @@ class Workers:
             self.loop.after(AGAIN, lambda: self._settle(attempt, outcome))
 
     def _done(self, claim: Claim) -> None:
-        del self.attempts[claim.run_id]
+        attempt = self.attempts.pop(claim.run_id)
+        if attempt.unwatch:
+            attempt.unwatch()
         self._look()
 
     def _retry_delay(self, claim: Claim, hook: Hook | None, outcome: Outcome) -> float | None:
@@ -296,6 +341,7 @@ class Workers:
         rerun = hook is None or hook.retry.rerun
         counted = not self.stopping.is_set()
         state = self.journal.interrupt(claim, rerun=rerun, counted=counted)
+        self._count(claim.new.hook, outcome, ended=state is State.FAILED)
         if state is State.QUEUED:
             self._say(claim, f"{outcome}; handed back, to be run again")
         elif state is State.FAILED:
@@ -312,6 +358,7 @@ class Workers:
             if new is None or run is None or hook is None or not hook.on_failure:
                 self.journal.tell(run_id, None)
             elif told := self.journal.tell(run_id, failure_run(run, new)):
+                self.told.add(ON_FAILURE + hook.path)
                 self.log.info(f"{told} {ON_FAILURE}{hook.path} accepted, to tell of {run_id}")
 
     def _keep(self) -> None:
@@ -327,9 +374,10 @@ class Workers:
                     renew_at = now + self.lease / RENEWALS
                     self._renew()
                 self._show()
+                self._look_after_the_doubtful()
                 self._tell_of_failures()
                 if now >= prune_at and not self.stopping.is_set():
-                    pruned = self.journal.prune(served(self.config), PRUNE_AT_ONCE)
+                    pruned = self.journal.prune(known(self.config), PRUNE_AT_ONCE)
                     prune_at = now + (PRUNE_EVERY if pruned < PRUNE_AT_ONCE else 0)
             except JournalUnavailable as error:
                 self.log.error(f"the journal is unavailable: {error}; trying again")
@@ -356,19 +404,55 @@ class Workers:
         for attempt in list(self.attempts.values()):
             if time.monotonic() - attempt.began < BEAT:
                 continue
+            self._watch(attempt)
             printed = self.launcher.output(attempt.claim.run_id)
             if printed and (size := len(printed[0]) + len(printed[1])) != attempt.shown:
                 attempt.shown = size
                 self.journal.append(attempt.claim, *printed)
+
+    def _watch(self, attempt: _Attempt) -> None:
+        """Hear of it if somebody ends the run, on whatever machine.
+
+        Not of a short one, of which this would be the most part; its lease tells at last.
+        """
+        if attempt.unwatch is None:
+            run_id = attempt.claim.run_id
+
+            def then(run: Run | None) -> None:
+                self.doubtful.append(attempt)
+                self.nudged.set()
+
+            attempt.unwatch = partial(self.journal.unwatch, run_id, then)
+            self.journal.watch(run_id, then)
+
+    def _look_after_the_doubtful(self) -> None:
+        """End the scripts of runs that somebody has ended, or taken from us."""
+        while self.doubtful:
+            attempt = self.doubtful[0]
+            claim = attempt.claim
+            run = self.journal.standing(claim.run_id)
+            if run and run.state is State.RUNNING and run.attempt == claim.attempt:
+                attempt.unwatch = None  # it was called for another reason, and is watched again
+            else:
+                self.loop.soon(partial(self._end, attempt))
+            self.doubtful.popleft()
+
+    def _end(self, attempt: _Attempt) -> None:
+        run_id = attempt.claim.run_id
+        if self.attempts.get(run_id) is attempt:  # not one that has begun since
+            self.launcher.cancel(run_id)
 
     def _say(self, claim: Claim, what: str) -> None:
         hook = claim.new.hook
         self.log.info(f"{claim.run_id} {hook} {what}", run=claim.run_id, hook=hook)
 
 
-def served(config: Config) -> dict[str, Terms]:
-    """The hooks that are switched on, and their `on_failure` scripts, as the journal has them."""
-    on = [hook for hook in config.hooks.values() if not hook.missing]
+def served(config: Config, only: Collection[str] = ()) -> dict[str, Terms]:
+    """The hooks that are switched on, and their `on_failure` scripts, as the journal has them.
+
+    `only` those that it names, if it names any.
+    """
+    on = _on(config, only)
     return {hook.path: hook.terms for hook in on} | {
         ON_FAILURE + hook.path: Terms() for hook in on if hook.on_failure
     }
@@ -381,13 +465,18 @@ def known(config: Config) -> dict[str, Terms]:
     }
 
 
-def standing_ready(config: Config) -> Ready:
+def _on(config: Config, only: Collection[str]) -> list[Hook]:
+    hooks = config.hooks.values()
+    return [hook for hook in hooks if not hook.missing and (not only or hook.path in only)]
+
+
+def standing_ready(config: Config, only: Collection[str] = ()) -> Ready:
     """The Python scripts that are to start warm, and what they import.
 
     Modules are imported once for all: with what every one of these scripts may see of the
     config vars, which is all of them unless a `pass_env` says otherwise.
     """
-    hooks = [hook for hook in config.hooks.values() if not hook.missing]
+    hooks = _on(config, only)
     scripts: dict[Path, Imports] = {}
     env = passed(config.environ, None, config.secret_names)
     for hook in hooks:
@@ -453,7 +542,12 @@ def failure_run(run: Run, new: NewRun) -> NewRun:
 
 
 def prepare(
-    claim: Claim, hook: Hook, config: Config, folder: Path, lease: tuple[float, float]
+    claim: Claim,
+    hook: Hook,
+    config: Config,
+    folder: Path,
+    lease: tuple[float, float],
+    secrets: Secrets | None = None,
 ) -> Start:
     """Make the attempt's folder, and everything that the script gets. Raises OSError, Refused."""
     new = claim.new
@@ -483,6 +577,7 @@ def prepare(
         shield=hook.shield,
         warm=starts_warm(hook, command),
         lease=lease,
+        secrets=secrets,
     )
 
 

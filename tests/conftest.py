@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
+from hookrunner.seams import Journal
 from tests.amazon import Amazon
 from tests.serving import REPOSITORY, Project
+from tests.storing import ENGINES, Store
 
 NO_CHROMIUM = "no Chromium was found, so the pages are NOT tested; on Debian: apt install chromium"
 
@@ -29,6 +31,20 @@ def amazon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Amazon]:
 def project(tmp_path: Path) -> Project:
     """A project folder of the test's own, with no hooks yet."""
     return Project(tmp_path / "project")
+
+
+@pytest.fixture(params=ENGINES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """A store of each engine, with nothing in it."""
+    made = Store(request.param, tmp_path / "data")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def journal(store: Store) -> Journal:
+    """An open journal of each engine, with nothing in it."""
+    return store.open()
 
 
 @pytest.fixture(scope="session")

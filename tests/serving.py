@@ -97,6 +97,10 @@ class Project:
         """Start the server on a free port; use it in a `with`."""
         return Server(self.folder, arguments, environ)
 
+    def work(self, *arguments: str, **environ: str) -> Server:
+        """Start a worker, which has no port; use it in a `with`."""
+        return Server(self.folder, ("worker", *arguments), environ, listening=())
+
 
 def at(seconds: float) -> Sequence[str]:
     """A Server's `program` whose clock begins at this Unix time."""
@@ -134,12 +138,13 @@ class Server:
     lines: list[str] = field(default_factory=list)
     port: int = 0
     program: Sequence[str] = (str(REPOSITORY / "runner.py"),)
+    listening: Sequence[str] = ("--port", "0")
     prefix: ClassVar[Sequence[str]] = ()
     """What its command begins with."""
 
     def __enter__(self) -> Server:
         self.begin()
-        self.wait_for_line("listens on")
+        self.wait_for(_says_hello, "a greeting")
         return self
 
     def begin(self) -> None:
@@ -149,8 +154,7 @@ class Server:
                 *self.prefix,
                 sys.executable,
                 *self.program,
-                "--port",
-                "0",
+                *self.listening,
                 *self.arguments,
             ],
             cwd=self.folder,
@@ -281,6 +285,10 @@ class Server:
                 self._logged.notify_all()
         with self._logged:
             self._logged.notify_all()
+
+
+def _says_hello(line: str) -> bool:
+    return re.search(r"hookrunner \S+ (listens on|runs what is recorded for) ", line) is not None
 
 
 def _serves(pid: int) -> bool:

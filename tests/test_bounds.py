@@ -499,7 +499,7 @@ def test_who_is_cut_off_leaves_its_place_at_once(house: House) -> None:
     assert house.get("/waits").status == 202
     for wire in wires:
         wire.cut()
-    wait_until(lambda: house.web.waiters._value == MOST_WAITERS, "free places")
+    wait_until(lambda: house.web.waiters.taken == 0, "free places")
 
     assert house.runs("/waits") == MOST_WAITERS + 1  # they go on
 
@@ -513,7 +513,7 @@ def test_who_hangs_up_leaves_its_place_soon(house: House, monkeypatch: pytest.Mo
     assert house.get("/waits").status == 202  # it may be only half closed, to hear the answer
     monkeypatch.setattr(serving, "HALF_CLOSED_SECONDS", 0.0)
     house.look_after()
-    wait_until(lambda: house.web.waiters._value == MOST_WAITERS, "free places")
+    wait_until(lambda: house.web.waiters.taken == 0, "free places")
 
 
 def test_a_preference_is_said_to_be_applied_only_if_it_is(house: House) -> None:

@@ -33,6 +33,20 @@ defaults: {auth: none}
       email: {type: string, format: email}
       meal: {enum: [fish, none]}
       news: {type: boolean}
+/paid:
+  script: cat.sh
+  respond: status
+  schema:
+    type: object
+    required: [by]
+    properties:
+      by:
+        oneOf:
+          - {title: Card, type: object, required: [number],
+             properties: {number: {type: string, minLength: 4}}}
+          - {title: Bank transfer, type: object, required: [iban],
+             properties: {iban: {type: string, pattern: "^[A-Z]{2}"}}}
+      tags: {type: array, items: {type: string, maxLength: 3}}
 /odd:
   script: odd.py
 """
@@ -59,6 +73,8 @@ PAGES = {
     "runs": "/-/runs",
     "run": "/-/runs/{run}",
     "hook": "/-/hook?path=/signups",
+    "paid": "/-/hook?path=/paid",
+    "older": "/-/runs?before=3",
     "refusals": "/-/refusals",
 }
 SIZES = {"desktop": (1200, 900), "phone": (390, 844)}
@@ -196,6 +212,76 @@ def test_a_payload_made_with_the_form_is_sent_and_its_mistakes_stand_beside_thei
     }
 
 
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+def test_after_a_mistake_one_is_where_it_is_told_and_each_leads_to_its_field(
+    chromium: Browser, server: Server, scripts: bool
+) -> None:
+    context = chromium.new_context(
+        base_url=f"http://127.0.0.1:{server.port}", java_script_enabled=scripts
+    )
+    page = context.new_page()
+    log_in(page)
+    page.goto("/-/hook?path=/paid")
+    expect(page.get_by_label("number")).to_be_visible()
+    expect(page.get_by_label("iban")).to_be_hidden()
+    page.get_by_label("Bank transfer").check()
+    page.get_by_label("iban").fill("12")
+    page.get_by_label("tags").fill("ok\n\nlonger")
+    page.get_by_role("button", name="Send").click()
+    summary = page.get_by_role("alert")
+    expect(summary).to_be_focused()
+    expect(summary).to_be_in_viewport()
+    assert page.title() == "Error: /paid · hookrunner"
+    expect(summary.get_by_role("heading")).to_have_text("Nothing was sent: mend this first:")
+    expect(summary.get_by_role("listitem")).to_have_text(
+        ["iban: '12' does not match '^[A-Z]{2}'", "tags: line 3: 'longer' is too long"]
+    )
+    expect(page.get_by_label("number")).to_be_hidden()
+    summary.get_by_role("link", name="tags").click()
+    expect(page.get_by_label("tags")).to_be_focused()
+    expect(page.get_by_label("tags")).to_have_accessible_description(
+        "Error: line 3: 'longer' is too long One item on each line."
+    )
+    page.get_by_label("iban").fill("DE12")
+    page.get_by_label("tags").fill("ok")
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("heading", name="Run")).to_be_visible()
+    run = page.url.rpartition("/")[2].partition("?")[0]
+    server.wait_until_ended(run)
+    page.reload()
+    output = page.get_by_role("group", name="Standard output of attempt 1")
+    assert json.loads(output.inner_text()) == {"by": {"iban": "DE12"}, "tags": ["ok"]}
+    context.close()
+
+
+def test_what_is_written_as_json_arrives_as_it_was_written(server: Server, page: Page) -> None:
+    text = '{ "n" : 1.10,\n\t"a":"\\ud800", "<b>": "é" }\n'
+    page.goto("/-/hook?path=/deploy/<target>")
+    page.get_by_label("<target>").fill("test")
+    page.get_by_label("Payload as JSON").fill(text)
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("heading", name="Run")).to_be_visible()
+    run = page.url.rpartition("/")[2].partition("?")[0]
+    whole = server.get(f"/-/runs/{run}", Authorization=f"Bearer {TOKEN}").json
+    assert whole["request"]["body"] == {"text": text}
+
+
+def test_a_payload_that_is_far_too_large_is_told_as_a_page(
+    chromium: Browser, server: Server
+) -> None:
+    context = chromium.new_context(base_url=f"http://127.0.0.1:{server.port}")
+    page = context.new_page()
+    log_in(page)
+    page.goto("/-/hook?path=/deploy/<target>")
+    page.get_by_label("<target>").fill("test")
+    page.get_by_label("Payload as JSON").evaluate("area => area.value = '%'.repeat(3e6)")
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("heading", name="The form is larger")).to_be_visible()
+    page.go_back()
+    assert len(page.get_by_label("Payload as JSON").input_value()) == 3_000_000
+    context.close()
+
+
 def test_what_is_hostile_is_shown_as_text(server: Server, page: Page) -> None:
     body = {"<script>document.title='pwned'</script>": "</pre><svg onload=alert(1)>\u202e"}
     run = recorded(server, "/odd", body)
@@ -256,6 +342,10 @@ def test_every_page_can_be_read_by_everybody(
         page.goto(address.format(run=run))
         faults[name] = ailments(page, axe)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+    page.goto("/-/hook?path=/paid")
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("alert")).to_be_focused()
+    faults["mistakes"] = ailments(page, axe)
     context.close()
     assert {name: found for name, found in faults.items() if found} == {}
 

@@ -31,6 +31,7 @@ BY_PAGE = {
     "README.md": "test_the_readme_s_commands_do_what_it_says",
     "docs/runs.md": "test_the_page_of_runs_does_what_it_says",
     "docs/api.md": "test_the_page_for_programs_does_what_it_says",
+    "docs/metrics.md": "test_the_metrics_are_had_as_their_page_says",
     "docs/auth.md": "test_a_signature_made_by_hand_is_taken",
     "docs/tutorial.md": "tests/test_tutorial.py",
 }
@@ -196,6 +197,15 @@ def test_a_signature_made_by_hand_is_taken(project: Project) -> None:
         wrong = typed(command, project.folder, SECRET="another", **given)
     assert right.stdout == '{"é": 1}'
     assert json.loads(wrong.stdout)["status"] == 401
+
+
+def test_the_metrics_are_had_as_their_page_says(project: Project) -> None:
+    project.hooks("/a:\n  script: a.sh\n  auth: none\n").script("a.sh", "cat")
+    [step] = steps(page("docs/metrics.md"))
+    with project.serve(ADMIN_TOKEN=TOKEN) as server:
+        command = step.command.replace("https://…", f"http://localhost:{server.port}")
+        ran = typed(f"{command} -s", project.folder, PATH=PATH, ADMIN_TOKEN=TOKEN)
+    assert 'hookrunner_runs_recorded_total{hook="/a"} 0.0\n' in ran.stdout
 
 
 @pytest.mark.parametrize("name", pages())

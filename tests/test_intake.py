@@ -235,7 +235,7 @@ def test_what_is_of_interest_must_fit_it(desk: Desk) -> None:
     error = desk.refusal(signed("/choosy", b'{"kind": "push"}'))
     assert (error.status, error.told) == (422, "the payload does not fit")
     assert error.errors == (Misfit("", "'ref' is a required property", "required"),)
-    assert error.why == "the payload does not fit the schema: (whole): required"
+    assert error.why == "the payload does not fit the schema: (whole): required 'ref'"
 
 
 def test_what_cannot_be_parsed_is_a_400_however_uninteresting(desk: Desk) -> None:

@@ -9,16 +9,14 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
 
-from hookrunner.journal.sqlite import SqliteJournal
 from hookrunner.model import (
     Claim,
     Full,
@@ -34,11 +32,8 @@ from hookrunner.model import (
     Why,
 )
 from hookrunner.seams import Journal
+from tests.storing import HOOKS, Store
 from tests.waiting import await_end
-
-ENGINES: Mapping[str, Callable[[Path], Journal]] = {
-    "sqlite": SqliteJournal,
-}
 
 SECONDS = 20.0
 """How long anything here may take before the test gives up on it."""
@@ -48,7 +43,6 @@ FOR_EVER = 1000.0
 
 PLAIN = Terms()
 STRICT = Terms(strict=True)
-HOOKS: Mapping[str, Terms] = {"/hello": PLAIN, "/deploy": PLAIN}
 LANE: Mapping[str, Terms] = {"/hello": STRICT, "/deploy": PLAIN}
 NO_RERUN: Mapping[str, Terms] = {"/hello": Terms(rerun=False), "/deploy": PLAIN}
 WITHOUT_DEPLOY: Mapping[str, Terms] = {"/hello": PLAIN}
@@ -76,45 +70,6 @@ HELLO = NewRun(
 )
 DEPLOY = replace(HELLO, hook="/deploy", path="/deploy")
 NAMED = replace(HELLO, dedupe_key="d-1", dedupe_for=FOR_EVER)
-
-
-class Store:
-    """Where an engine keeps its runs, to be opened again and again."""
-
-    def __init__(self, engine: Callable[[Path], Journal], folder: Path) -> None:
-        self.engine = engine
-        self.folder = folder
-        self.opened: Journal | None = None
-
-    def open(self) -> Journal:
-        """A journal of these runs; the one before it, if any, is closed."""
-        self.close()
-        self.opened = self.engine(self.folder)
-        return self.opened
-
-    def recovered(self, hooks: Mapping[str, Terms] = HOOKS) -> Journal:
-        """The same, as a process opens it whose predecessor died."""
-        journal = self.open()
-        journal.recover(hooks)
-        return journal
-
-    def close(self) -> None:
-        if self.opened:
-            self.opened.close()
-
-
-@pytest.fixture(params=ENGINES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    """A store of each engine, with nothing in it."""
-    made = Store(ENGINES[request.param], tmp_path / "data")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def journal(store: Store) -> Journal:
-    """An open journal, with nothing in it."""
-    return store.open()
 
 
 def made(journal: Journal, new: NewRun = HELLO, terms: Terms = PLAIN) -> str:

@@ -27,17 +27,16 @@ from hypothesis.stateful import (
 
 from hookrunner.model import ENDED, Claim, Full, Outcome, State, Terms
 from hookrunner.seams import Journal
+from tests.storing import ENGINES, Store
 from tests.test_journal import (
     CUT_OFF,
     DONE,
-    ENGINES,
     FAILED,
     FOR_EVER,
     HELLO,
     LOST,
     NOT_AGAIN,
     TOO_OFTEN,
-    Store,
     known,
 )
 
@@ -51,7 +50,6 @@ KEPT_NOT = {hook: replace(terms, keep=0.0) for hook, terms in TERMS.items()}
 
 LIVES = settings(
     deadline=None,
-    max_examples=60,
     stateful_step_count=40,
     derandomize=os.environ.get("CI") == "true",
     database=None,
@@ -59,6 +57,8 @@ LIVES = settings(
     report_multiple_bugs=False,
     suppress_health_check=[HealthCheck.too_slow],  # each step is a synced commit
 )
+
+EXAMPLES = {"sqlite": 60, "postgres": 20}
 
 hooks = st.sampled_from(sorted(TERMS))
 leases = st.sampled_from([FOR_EVER, 0.0])
@@ -112,7 +112,7 @@ class JournalMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="journal-"))
-        self.store = Store(ENGINES[self.engine], self.folder / "data")
+        self.store = Store(self.engine, self.folder / "data")
         self.journal: Journal = self.store.open()
         self.lives: list[Life] = []
         """In the order of their seq."""
@@ -439,4 +439,5 @@ def test_a_journal_keeps_its_promises_whatever_happens_to_it(engine_name: str) -
     class Machine(JournalMachine):
         engine = engine_name
 
-    run_state_machine_as_test(Machine, settings=LIVES)
+    lives = settings(LIVES, max_examples=EXAMPLES[engine_name])
+    run_state_machine_as_test(Machine, settings=lives)

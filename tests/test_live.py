@@ -41,6 +41,11 @@ HOOKS = """
   auth: none
   respond: accepted
   retry: {attempts: 2, delay: 1s}
+/halves:
+  script: halves.py
+  auth: none
+  respond: accepted
+  max_output: 100B
 /signed:
   script: steps.sh
   auth: {github: $SECRET}
@@ -63,6 +68,17 @@ import pathlib, time
 print(("x" * 63 + "\\n") * 1120 + "first", flush=True)
 while not pathlib.Path("go-2").exists(): time.sleep(0.02)
 print(("y" * 63 + "\\n") * 16384 + "last", flush=True)
+while not pathlib.Path("go-3").exists(): time.sleep(0.02)
+"""
+
+# The first half of a secret waits for its second one, at the end of the head; and then no
+# more than the ends are kept.
+HALVES = f"""
+import pathlib, time
+print("x" * 35, end="{SECRET[:15]}", flush=True)
+print("aside", flush=True, file=__import__("sys").stderr)
+while not pathlib.Path("go-2").exists(): time.sleep(0.02)
+print("{SECRET[15:]}" + "y" * 500 + "{SECRET}", end="z" * 40, flush=True)
 while not pathlib.Path("go-3").exists(): time.sleep(0.02)
 """
 
@@ -121,7 +137,8 @@ def listening(server: Server, run_id: str, start: str = "1.0.0", **more: str) ->
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     project = Project(tmp_path / "project").hooks(HOOKS)
-    return project.script("steps.sh", STEPS).script("much.py", MUCH).script("retried.sh", RETRIED)
+    project.script("retried.sh", RETRIED).script("halves.py", HALVES)
+    return project.script("steps.sh", STEPS).script("much.py", MUCH)
 
 
 @pytest.fixture
@@ -304,6 +321,90 @@ def test_half_a_secret_is_not_shown() -> None:
     assert ready(b"say\nopen ses", mask, final=False) == (b"say\n", 4)
     assert ready(b"say open sesame\n", mask, final=False) == (b"say ****\n", 16)
     assert ready(b"open ses", mask, final=True) == (b"open ses", 8)
+
+    assert ready(b"open sesame, open", mask, final=True, lead=5) == (b"****, open", 17)
+    assert ready(b"open sesame, open", mask, final=False, lead=9) == (b"****", 11)
+
+
+def shown(listener: Listener, stream: str = "out") -> str:
+    """What somebody has seen of an output."""
+    html = "".join(event.html for event in listener.seen if event.name == stream)
+    return re.sub(r"<span[^>]*>|</span>", "", html)
+
+
+def test_half_a_secret_that_is_printed_last_is_not_shown_until_the_rest_comes(
+    project: Project, server: Server
+) -> None:
+    run_id = begun(server, "/halves")
+    with listening(server, run_id) as answer:
+        listener = Listener(answer)
+        listener.until("aside")
+        assert set(shown(listener)) <= {"x"}
+        go(project, 2)
+        go(project, 3)
+        listener.until("end")
+
+    left_out = "\n[... 527 bytes left out ...]\n"
+    assert shown(listener) == "x" * 35 + "*" * 15 + left_out + "*" * 10 + "z" * 40
+
+
+@pytest.mark.parametrize("place", [5, 8, 9, 20, 33, 34, 37])
+def test_a_place_within_a_secret_shows_no_rest_of_it(
+    project: Project, server: Server, place: int
+) -> None:
+    run_id = begun(server)
+    go(project, 2)
+    go(project, 3)
+    server.wait_until_over(run_id)
+    whole = f"one <b> {SECRET}\ntwo\nthree\n"
+    with listening(server, run_id, f"1.{place}.0") as answer:
+        listener = Listener(answer)
+        listener.until("end")
+
+    after = whole[place:].partition("\n")[2]
+    begun_at = len("one <b> ")
+    first = whole[place:begun_at] + "****" * (place < begun_at + len(SECRET))
+    assert shown(listener) == f"{first}\n{after}" if place <= 34 else whole[place:]
+    said = server.get(f"/-/runs/{run_id}?stdout={place}", **BEARER).json["printed"]
+    assert said["stdout"] == shown(listener)
+
+
+@pytest.mark.parametrize(
+    ("place", "seen"),
+    [
+        (0, "x" * 35 + "*" * 15 + "\n[... 527 bytes left out ...]\n" + "*" * 10 + "z" * 40),
+        (60, "\n[... 517 bytes left out ...]\n" + "*" * 10 + "z" * 40),
+        (580, "*" * 7 + "z" * 40),
+    ],
+)
+def test_a_secret_whose_middle_is_left_out_shows_neither_half_anywhere(
+    project: Project, server: Server, place: int, seen: str
+) -> None:
+    go(project, 2)
+    go(project, 3)
+    run_id = begun_and_over(server, "/halves")
+    with listening(server, run_id, f"1.{place}.0") as answer:
+        listener = Listener(answer)
+        listener.until("end")
+
+    assert shown(listener) == seen
+    page = server.get(f"/-/runs/{run_id}", Accept="text/html", **BEARER).text
+    raw = server.get(f"/-/runs/{run_id}/stdout", **BEARER).text
+    [attempt] = server.get(f"/-/runs/{run_id}", **BEARER).json["attempts"]
+    pieces = [server.get(f"/-/runs/{run_id}?stdout={at}", **BEARER).json for at in (0, 577)]
+    piece = "".join(each["printed"]["stdout"] for each in pieces)
+    for text in (unescape(page), raw, attempt["stdout"], piece):
+        assert SECRET[:3] not in text
+        assert SECRET[-6:] not in text
+        assert "*" * 15 in text
+        assert "*" * 10 + "z" in text
+
+
+def begun_and_over(server: Server, hook: str) -> str:
+    """The id of a run that has ended."""
+    run_id = str(server.post(hook, "{}", Content_Type="application/json").json["run"])
+    server.wait_until_over(run_id)
+    return run_id
 
 
 class Kept:

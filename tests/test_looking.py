@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from hookrunner.journal.looking import (
-    COARSE,
-    KEPT_SLOTS,
-    MOST_NOTED,
-    MOST_REFUSALS,
-    SLOT,
-    SLOTS,
-    percentile,
-)
-from hookrunner.journal.sqlite import MIGRATIONS, SqliteJournal
+from hookrunner.journal.notebook import MOST_NOTED, MOST_REFUSALS
+from hookrunner.journal.tally import percentile
 from hookrunner.model import (
+    Backlog,
     Found,
     Fresh,
     JournalUnavailable,
@@ -32,36 +21,20 @@ from hookrunner.model import (
     State,
 )
 from hookrunner.seams import Journal
+from tests.storing import HOOKS, Store
 from tests.test_journal import (
     DEPLOY,
     DONE,
-    ENGINES,
     FAILED,
     FOR_EVER,
     HELLO,
-    HOOKS,
     PLAIN,
-    Store,
     claimed,
     made,
 )
 
 NO_TIME = 0.0
 REFUSAL = Refusal(1000.0, "POST", "/hello", 401, "no token", "192.0.2.7", 12)
-
-
-@pytest.fixture(params=ENGINES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    """A store of each engine, with nothing in it."""
-    new = Store(ENGINES[request.param], tmp_path / "data")
-    yield new
-    new.close()
-
-
-@pytest.fixture
-def journal(store: Store) -> Journal:
-    """An open journal, with nothing in it."""
-    return store.open()
 
 
 def ids(found: Found) -> list[str]:
@@ -165,10 +138,7 @@ def test_a_search_that_runs_out_of_time_says_how_far_back_it_has_looked(journal:
 def test_a_search_keeps_to_a_time(store: Store) -> None:
     journal = store.open()
     runs = [made(journal) for _ in range(9)]
-    store.close()
-    with closing(sqlite3.connect(store.folder / "runs.sqlite")) as db, db:
-        db.execute("UPDATE run SET recorded_at = 1000 + seq")
-        db.execute("DELETE FROM run WHERE seq = 5")
+    store.change("UPDATE run SET recorded_at = 1000 + seq", "DELETE FROM run WHERE seq = 5")
     journal = store.open()
 
     assert ids(journal.search(Search(since=1003, until=1008))) == [
@@ -243,79 +213,9 @@ def test_what_was_pruned_has_been_counted(journal: Journal) -> None:
     assert journal.overview(["/hello"]).hooks["/hello"].ended == {State.SUCCEEDED: 1}
 
 
-def test_what_ended_more_than_a_day_ago_counts_no_more(store: Store, journal: Journal) -> None:
-    now = int(time.time() / SLOT)
-    with closing(sqlite3.connect(store.folder / "runs.sqlite")) as db, db:
-        for slot, state, ms in (
-            (now - SLOTS, "failed", 9000),
-            (now - SLOTS + 1, "succeeded", 10),
-            (now, "succeeded", 10),
-        ):
-            db.execute("INSERT INTO tally VALUES (?, '/hello', ?, 1)", (slot, state))
-            coarse = (slot - COARSE if ms > 10 else slot) // COARSE * COARSE
-            db.execute("INSERT INTO took VALUES ('/hello', ?, ?, 1)", (ms, coarse))
-
-    seen = journal.overview(["/hello"])
-
-    assert seen.hooks["/hello"].ended == {State.SUCCEEDED: 2}
-    assert seen.hooks["/hello"].p95 == 0.01
-    assert len(seen.slots) == SLOTS
-
-
-def test_counts_of_long_before_the_last_day_are_forgotten(store: Store, journal: Journal) -> None:
-    now = int(time.time() / SLOT)
-    with closing(sqlite3.connect(store.folder / "runs.sqlite")) as db:
-        for slot in (now - KEPT_SLOTS - 1, now - KEPT_SLOTS):
-            db.execute("INSERT INTO tally VALUES (?, '/hello', 'failed', 1)", (slot,))
-            db.execute("INSERT INTO took VALUES ('/hello', 10, ?, 1)", (slot,))
-        db.commit()
-
-        journal.prune({}, 10)
-
-        assert db.execute("SELECT slot FROM tally").fetchall() == [(now - KEPT_SLOTS,)]
-        assert db.execute("SELECT slot FROM took").fetchall() == [(now - KEPT_SLOTS,)]
-
-
 def test_a_percentile_of_nothing_is_none() -> None:
     assert percentile([], 0.5) is None
     assert percentile([(30, 1), (10, 2), (20, 1)], 0.5) == 0.01
-
-
-def test_a_journal_of_the_version_before_is_taken_over_with_its_counts(tmp_path: Path) -> None:
-    folder = tmp_path / "data"
-    folder.mkdir()
-    now = time.time()
-    with closing(sqlite3.connect(folder / "runs.sqlite")) as db, db:
-        db.executescript("".join(MIGRATIONS[:2]) + "PRAGMA user_version = 2;")
-        for seq, at in enumerate((now - 3 * 86400, now - 60, now - 60), 1):
-            db.execute(
-                "INSERT INTO run (id, hook, state, recorded_at, ended_at, method, path, params, "
-                "query, headers, content_type, remote_addr, delivery_id, event, body) VALUES "
-                "(?, '/hello', 'failed', ?, ?, '', '', '{}', '', '{}', '', '', '', '', x'')",
-                (f"r{seq}", at, at + 1),
-            )
-            db.execute(
-                "INSERT INTO attempt (run, number, started_at, state, seconds) "
-                "VALUES (?, 1, ?, 'failed', 2.5)",
-                (seq, at),
-            )
-    said: list[str] = []
-    with closing(SqliteJournal(folder, say=said.append)) as journal:
-        hello = journal.overview(["/hello"]).hooks["/hello"]
-        found = ids(journal.search(Search(state=State.FAILED)))
-
-    assert said == [
-        "the journal is brought from version 2 to 4; with many runs in it that takes a while"
-    ]
-    assert (hello.ended, hello.p95) == ({State.FAILED: 2}, 2.4)
-    assert found == ["r3", "r2", "r1"]
-
-
-def test_a_new_journal_says_nothing(tmp_path: Path) -> None:
-    said: list[str] = []
-    SqliteJournal(tmp_path / "data", say=said.append).close()
-
-    assert said == []
 
 
 def test_a_glimpse_has_both_ends_of_an_output_and_its_size(journal: Journal) -> None:
@@ -354,7 +254,8 @@ def test_progress_counts_what_is_left_out(journal: Journal) -> None:
     run_id = made(journal)
     journal.append(claimed(journal), b"headhead\n[... 5 bytes left out ...]\ntailtail", b"")
 
-    assert progress(journal, run_id, 4).stdout == Fresh(b"head", 8)
+    assert progress(journal, run_id, 4).stdout == Fresh(b"head", 8, cut_off=True)
+    assert progress(journal, run_id, 4, most=3).stdout == Fresh(b"hea", 7)
     assert progress(journal, run_id, 8).stdout == Fresh(b"tailtail", 21, 5)
     assert progress(journal, run_id, 10).stdout == Fresh(b"tailtail", 21, 3)
     assert progress(journal, run_id, 13).stdout == Fresh(b"tailtail", 21)
@@ -435,18 +336,71 @@ def test_a_journal_that_is_closed_cannot_be_written(journal: Journal) -> None:
         journal.try_writing(FOR_EVER)
 
 
-def test_a_journal_that_is_busy_for_too_long_cannot_be_written(store: Store) -> None:
-    journal = store.open()
-    with closing(sqlite3.connect(store.folder / "runs.sqlite", isolation_level=None)) as db:
-        db.execute("BEGIN IMMEDIATE")
-        with pytest.raises(JournalUnavailable, match=r"has not written anything for 0\.05 s"):
-            journal.try_writing(0.05)
-        db.execute("ROLLBACK")
-    journal.try_writing(FOR_EVER)
-
-
 def test_a_claim_still_works_after_a_try(journal: Journal) -> None:
     run_id = made(journal)
     journal.try_writing(FOR_EVER)
 
     assert claimed(journal, HOOKS).run_id == run_id
+
+
+# --- what is measured
+
+
+def test_the_backlog_counts_what_waits_and_what_runs_of_the_hooks_that_are_asked_for(
+    journal: Journal,
+) -> None:
+    for new in (HELLO, HELLO, HELLO, DEPLOY):
+        made(journal, new)
+    claimed(journal, {"/hello": PLAIN})
+
+    seen = journal.backlog(["/hello", "/none"])
+
+    assert {hook: replace(of, waited=0.0) for hook, of in seen.items()} == {
+        "/hello": Backlog(queued=2, running=1),
+        "/none": Backlog(),
+    }
+    assert seen["/none"].waited == 0.0
+
+
+def test_the_backlog_says_for_how_long_the_run_that_is_longest_due_has_waited(
+    journal: Journal,
+) -> None:
+    before = time.time()
+    made(journal)
+    made(journal)
+    first = journal.backlog(["/hello"])["/hello"].waited
+    second = journal.backlog(["/hello"])["/hello"].waited
+
+    assert 0.0 <= first < second <= time.time() - before
+
+
+def test_a_retry_that_is_not_due_yet_is_queued_and_has_waited_for_nothing(
+    journal: Journal,
+) -> None:
+    made(journal)
+    journal.settle(claimed(journal), FAILED, again_in=60.0)
+
+    assert journal.backlog(["/hello"]) == {"/hello": Backlog(queued=1)}
+
+
+def test_a_claim_says_how_long_ago_its_run_was_recorded(journal: Journal) -> None:
+    made(journal)
+    second = made(journal)
+    first_claim, second_claim = claimed(journal), claimed(journal)
+    run = journal.run(second)
+
+    assert run is not None and second_claim.run_id == second
+    assert first_claim.waited >= 0.0
+    assert 0.0 <= second_claim.waited <= time.time() - run.recorded_at
+    journal.settle(first_claim, FAILED, again_in=0.0)
+    assert claimed(journal).waited > first_claim.waited
+
+
+def test_synced_commits_are_timed(journal: Journal) -> None:
+    before = sum(journal.commits().numbers)
+    made(journal)
+    after = journal.commits()
+
+    assert sum(after.numbers) == before + 1
+    assert len(after.numbers) == len(after.bounds) + 1
+    assert after.total > 0

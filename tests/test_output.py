@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from hookrunner.launch.output import Capture
+from hookrunner.mask import Masker
 
 
 def kept(data: bytes, limit: int, portion: int) -> bytes:
@@ -72,3 +73,32 @@ def test_no_more_is_held_than_was_to_be_kept_and_one_portion() -> None:
     for part in portions(numbered(1_000_000), 100):
         capture.add(part)
         assert len(capture.head) + sum(map(len, capture.tail)) <= 1100
+
+
+SECRET = b"sesame"
+
+
+@pytest.mark.parametrize("portion", [1, 5, 64, 1000])
+@pytest.mark.parametrize("middle", [1, 3, 5, 20, 500])
+def test_no_half_of_a_secret_stays_beside_what_is_left_out(middle: int, portion: int) -> None:
+    limit = 40
+    for place in range(limit + middle):
+        data = bytearray(b"." * (limit + middle))
+        data[place : place + len(SECRET)] = SECRET
+        data = data[: limit + middle]
+        capture = Capture(limit, Masker([SECRET.decode()]))
+        for part in portions(bytes(data), portion):
+            capture.add(part)
+        head, line, tail = capture.result().partition(b"\n[... %d bytes left out ...]\n" % middle)
+        assert line
+        assert (len(head), len(tail)) == (20, 20)
+        for end in (head, tail):
+            left = end.replace(SECRET, b"").replace(b"*", b"").replace(b".", b"")
+            ended = place + len(SECRET) > len(data)  # the script itself printed no more
+            assert left == b"" or (ended and left == SECRET[: len(data) - place]), place
+
+
+def test_what_only_looks_like_half_of_a_secret_stays() -> None:
+    capture = Capture(12, Masker([SECRET.decode()]))
+    capture.add(b"sesamsesam" + b"." * 10 + b"esame ame")
+    assert capture.result() == b"sesams\n[... 17 bytes left out ...]\nme ame"

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import re
+import sqlite3
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
 
+from hookrunner.journal.sqlite import SqliteJournal
 from tests.serving import Project, Response, Server, wait_until
 
 TOKEN = "an-administrators-token"
@@ -34,8 +40,41 @@ HOOKS = """
 /signed:
   script: hello.sh
   auth: {github: $SECRET}
+/small:
+  script: hello.sh
+  auth: none
+  max_body: 20B
+/off:
+  script: hello.sh
+  auth: {bearer: $NOT_SET}
+/rare:
+  script: hello.sh
+  auth: none
+  rate: 1/d
+  schema: {properties: {n: {type: integer}, m: {type: string, minLength: 2}}}
+/choosy:
+  script: hello.sh
+  auth: none
+  when: {properties: {payload: {required: [wanted]}}}
+/got:
+  script: hello.sh
+  auth: none
+  methods: [GET]
+/deleted:
+  script: hello.sh
+  auth: none
+  methods: [DELETE]
 """
 SECRET = "It's a Secret to Everybody"
+DIGITS = str.maketrans("0123456789", "bcdefghijk")
+RUN = """INSERT INTO run (id, hook, state, attempt, recorded_at, ended_at, method, path, params,
+    query, headers, content_type, remote_addr, delivery_id, event, body)
+    VALUES (?, '/hello', 'cancelled', 0, ?, 1, 'POST', '/hello', '{}', '', '{}', '', '', '', '', '')
+"""
+REFUSAL = (
+    "INSERT INTO refusal (at, method, path, status, why, address, size) VALUES "
+    "(?, 'POST', ?, 404, 'there is no such hook', '', 0)"
+)
 HTML = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 FORM = "application/x-www-form-urlencoded"
 PAGES = ("/-/", "/-/hooks", "/-/runs", "/-/refusals", "/-/hook?path=/hello", "/-/docs")
@@ -320,6 +359,128 @@ def test_a_hook_with_a_name_in_its_path_is_tried(server: Server, admin: Browser)
     assert whole["request"]["path"] == "/deploy/prod"
 
 
+def tried(admin: Browser, path: str, text: str) -> Response:
+    fields = {"path": path, "csrf": admin.csrf(), "as": "json", "json": text}
+    return admin.post("/-/hook/try", fields)
+
+
+def sent_by(server: Server, answer: Response) -> dict[str, Any]:
+    """The request that a test payload made."""
+    assert answer.status == 303, answer.text
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+    return dict(server.get(answer.headers["Location"][:28], **bearer).json["request"])
+
+
+@pytest.mark.parametrize(
+    "text", ['{"b": 1.10,\n "a": "\\ud800"}', ' {"a":"\u202e é😀\u3000"} \n', "\t1e2", "[]"]
+)
+def test_what_was_written_as_json_arrives_byte_for_byte(
+    server: Server, admin: Browser, text: str
+) -> None:
+    for path in ("/fails", "/deleted"):
+        answer = tried(admin, path, text.replace("\n", "\r\n"))
+        assert sent_by(server, answer)["body"] == {"text": text}
+
+
+def test_a_key_that_stands_twice_is_told_as_its_sender_would_be(admin: Browser) -> None:
+    answer = tried(admin, "/fails", '{"a": 1, "a": 2}')
+
+    assert answer.status == 422
+    assert "the key 'a' stands twice in one object" in unescape(answer.text)
+
+
+def test_a_get_carries_its_payload_in_its_query(server: Server, admin: Browser) -> None:
+    request = sent_by(server, tried(admin, "/got", '{"a": [1, "x"], "b": "é"}'))
+
+    assert (request["method"], request["query"]) == ("GET", "a=1&a=x&b=%C3%A9")
+    told = unescape(tried(admin, "/got", "[1]").text)
+    assert "Nothing was sent: a GET’s payload is its query; write an object." in told
+
+
+def test_a_payload_may_be_as_large_as_the_hook_takes_however_it_is_encoded(
+    server: Server, admin: Browser
+) -> None:
+    text = json.dumps("%" * (2**20 - 2))
+
+    assert len(text) == 2**20
+    assert sent_by(server, tried(admin, "/fails", text))["body"] == {"text": text}
+
+
+def test_a_payload_that_is_too_large_is_kept_and_told(admin: Browser) -> None:
+    answer = tried(admin, "/small", '"<twenty-one letters"')
+
+    assert answer.status == 413
+    text = unescape(answer.text)
+    assert (
+        "Nothing was sent: the payload is larger than 20B; shorten it, or raise max_body in "
+        "hooks.yaml." in text
+    )
+    assert '"<twenty-one letters"</textarea>' in text
+
+
+def test_a_form_that_is_too_large_to_be_read_is_told_as_a_page(
+    server: Server, admin: Browser
+) -> None:
+    size = {"Content_Length": "99999999", "Content_Type": FORM}
+    answer = server.post("/-/hook/try", b"", Accept=HTML, **size)
+
+    assert (answer.status, answer.headers["Content-Type"]) == (413, "text/html; charset=utf-8")
+    assert "The form is larger than what any hook takes" in answer.text
+    assert "Go back: what you wrote should still be there." in answer.text
+    assert server.post("/-/hook/try", b"", **size).json["status"] == 413
+    assert server.post("/hello", b"", Accept=HTML, **size).json["status"] == 413
+
+
+def test_what_was_refused_is_said(server: Server, admin: Browser) -> None:
+    assert tried(admin, "/rare", "{}").status == 303
+
+    for path, status, told in (
+        ("/off", 503, "this hook is switched off: NOT_SET not set, or not usable; set it, and "
+                      "start again."),
+        ("/rare", 429, "its rate is used up; try again in "),
+        ("/choosy", 422, "'when' is not met: a delivery like this is answered 200, and ignored."),
+    ):  # fmt: skip
+        answer = tried(admin, path, "{}")
+        text = unescape(answer.text)
+        assert (answer.status, f"Nothing was sent: {told}" in text) == (status, True), text
+        assert "does not fit" not in text
+
+
+def test_all_mistakes_are_told_in_one_round(admin: Browser) -> None:
+    fields = {"path": "/rare", "csrf": admin.csrf(), "as": "form", "/n": "x", "/m": "y"}
+    text = unescape(admin.post("/-/hook/try", fields).text)
+    assert "n</a>: must be a whole number, not 'x'" in text
+    assert "m</a>: 'y' is too short" in text
+    both = {"path": "/deploy/<target>", "csrf": admin.csrf(), "as": "json", "json": "{"}
+    text = unescape(admin.post("/-/hook/try", both).text)
+    assert "must be a part of a path, without a slash" in text
+    assert "is not JSON" in text
+    assert "<title>Error: /deploy/<target> · hookrunner</title>" in text
+
+
+def test_refusals_name_what_is_missing(server: Server, admin: Browser) -> None:
+    server.post("/hello", "{}", Content_Type="application/json")
+
+    server.wait_for_line("refused POST /hello: the payload does not fit the schema: (whole): "
+                         "required 'n' (422 to 127.0.0.1)")  # fmt: skip
+
+
+def test_a_hooks_page_shows_its_settings_and_no_secret(admin: Browser) -> None:
+    text = unescape(admin.get("/-/hook?path=/choosy").text)
+
+    assert '{"properties": {"payload": {"required": ["wanted"]}}}' in text
+    assert "by the sender’s own delivery id, for 1d" in text
+
+
+def test_a_masked_payload_has_the_size_that_it_had(server: Server, admin: Browser) -> None:
+    body = json.dumps({"s": SECRET})
+    answer = server.post("/fails", body, Content_Type="application/json")
+    page = unescape(admin.get(f"/-/runs/{answer.headers['Hook-Run']}").text)
+
+    assert SECRET not in page
+    assert f"application/json, {len(body)} bytes" in page
+
+
 def test_refusals_are_shown_without_what_they_carried(server: Server, admin: Browser) -> None:
     server.post("/signed", "the payload of it", Content_Type="application/json")
 
@@ -328,6 +489,105 @@ def test_refusals_are_shown_without_what_they_carried(server: Server, admin: Bro
     assert "/signed" in text
     assert "github" in text
     assert "the payload of it" not in text
+
+
+WORDS = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/json", json.dumps({"n": 1, "s": SECRET, SECRET: 2})),
+        (
+            "application/json",
+            '{"n": 1, "s": "' + "".join(f"\\u{ord(c):04x}" for c in SECRET) + '"}',
+        ),
+        (FORM, urlencode({"n": 1, "s": SECRET, SECRET: 2})),
+        (FORM, "n=1&s=" + "".join(f"%{ord(c):02X}" for c in SECRET)),
+        (
+            FORM,
+            urlencode(
+                {"n": 1, "s": json.dumps([SECRET.replace("S", "$")]).replace("$", "\\u0053")}
+            ),
+        ),
+    ],
+)
+def test_no_secret_of_what_was_sent_is_shown_however_it_was_spelt(
+    server: Server, admin: Browser, kind: str, body: str
+) -> None:
+    query = urlencode({"q": f"{SECRET}!"})
+    given = {"Content_Type": kind, "X_Told": f"it is {SECRET}"}
+    run_id = server.post(f"/hello?{query}", body, **given).headers["Hook-Run"]
+    deployed = server.post(f"/deploy/{quote(SECRET)}", body, **given).headers["Hook-Run"]
+
+    for each in (run_id, deployed):
+        server.wait_until_over(each)
+        page = unescape(admin.get(f"/-/runs/{each}").text)
+        said = json.dumps(server.get(f"/-/runs/{each}", **WORDS).json)
+        for text in (page, said):
+            assert "Secret" not in text
+            assert "it is ****" in text
+    assert "q=****%21" in unescape(admin.get(f"/-/runs/{run_id}").text)
+    assert "/deploy/****" in unescape(admin.get(f"/-/runs/{deployed}").text)
+    exact = server.get(f"/-/runs/{run_id}?exact=1", **WORDS).json
+    assert exact["request"]["body"]["text"] == body
+    assert exact["request"]["headers"]["x-told"] == f"it is {SECRET}"
+    assert server.get(f"/-/runs/{run_id}?exact=1").status == 401
+    mixed = server.get(f"/-/runs/{run_id}?exact=1&stdout=0", **WORDS)
+    assert mixed.json["detail"] == "exact goes with nothing else, and not with stdout"
+
+
+def test_a_secret_that_names_an_event_or_a_delivery_is_masked(
+    server: Server, admin: Browser
+) -> None:
+    body = b'{"n": 1}'
+    proof = hmac.new(SECRET.encode(), body, "sha256").hexdigest()
+    headers = {"X_Hub_Signature_256": f"sha256={proof}", "X_GitHub_Delivery": TOKEN}
+    headers |= {"X_GitHub_Event": SECRET, "Content_Type": "application/json"}
+    run_id = server.post("/signed", body.decode(), **headers).headers["Hook-Run"]
+    server.wait_until_over(run_id)
+
+    for path in (f"/-/runs/{run_id}", "/-/runs", "/-/", "/-/hook?path=/signed"):
+        page = unescape(admin.get(path).text)
+        assert run_id in page
+        assert SECRET not in page
+        assert TOKEN not in page
+    [listed] = server.get(f"/-/runs?id={run_id}", **WORDS).json["runs"]
+    assert (listed["event"], listed["delivery"]) == ("****", "****")
+    whole = server.get(f"/-/runs/{run_id}", **WORDS).json
+    assert (whole["event"], whole["delivery"]) == ("****", "****")
+    assert not any(TOKEN in line or SECRET in line for line in server.lines)
+
+
+def test_a_refusal_shows_no_half_of_a_secret_that_was_quoted_in_it(
+    server: Server, admin: Browser
+) -> None:
+    server.post("/hello", "{}", Content_Type=f"{'x' * 80}/{SECRET}")
+    server.wait_for_line(f"{'x' * 80}/****")
+
+    wait_until(lambda: f"{'x' * 80}/" in admin.get("/-/refusals").text, "a refusal's note")
+    assert SECRET[:16] not in unescape(admin.get("/-/refusals").text)
+    assert not any(SECRET[:16] in line for line in server.lines)
+
+
+def test_a_refusal_of_before_a_secret_was_known_does_not_show_it(tmp_path: Path) -> None:
+    project = write_project(tmp_path / "project")
+    with project.serve(ADMIN_TOKEN=TOKEN) as server:
+        path = f"/-/runs?{urlencode({'now-a-secret': 1})}"
+        assert server.get(path, **WORDS).status == 400
+    with project.serve(ADMIN_TOKEN=TOKEN, SECRET="now-a-secret") as server:
+        browser = Browser(server)
+        browser.log_in()
+        text = unescape(browser.get("/-/refusals").text)
+        assert "'****' is none of" in text
+        assert "now-a-secret" not in text
+
+
+def test_only_a_proxy_that_is_believed_says_that_there_is_tls(tmp_path: Path) -> None:
+    with write_project(tmp_path / "project").serve(ADMIN_TOKEN=TOKEN) as server:
+        answer = Browser(server).log_in(X_Forwarded_Proto="https")
+    assert answer.status == 303
+    assert "Secure" not in answer.headers["Set-Cookie"]
 
 
 def test_what_is_hostile_is_shown_as_text(server: Server, admin: Browser) -> None:
@@ -384,6 +644,38 @@ def test_a_page_that_is_not_there_is_told_as_a_page(admin: Browser) -> None:
     assert answer.headers["Content-Type"].startswith("text/html")
     assert admin.get("/-/hook?path=/nothing").status == 404
     assert admin.get("/-/assets/nothing").status == 404
+
+
+def test_lists_are_read_a_page_at_a_time(tmp_path: Path) -> None:
+    project = write_project(tmp_path / "project")
+    SqliteJournal(project.folder / "var").close()
+    with closing(sqlite3.connect(project.folder / "var" / "runs.sqlite")) as db:
+        for number in range(120):
+            db.execute(RUN, (f"{number:a>20}".translate(DIGITS), time.time() - 600 + number))
+            db.execute(REFUSAL, (time.time() - 600 + number, f"/refused/{number}"))
+        db.commit()
+    with project.serve(SECRET=SECRET, ADMIN_TOKEN=TOKEN) as server:
+        browser = Browser(server)
+        browser.log_in()
+        for path, pattern in (
+            ("/-/runs?hook=/hello", r'href="(/-/runs/[a-z2-7]{20})"'),
+            ("/-/refusals", r"/refused/[0-9]+"),
+        ):
+            seen, at, pages = [], path, 0
+            while at:
+                text = unescape(browser.get(at).text)
+                seen += re.findall(pattern, text)
+                assert ("Back to the newest" in text) == (pages > 0)
+                older = re.search(r'href="([^"]+)" rel="next"', text)
+                at, pages = older[1] if older else "", pages + 1
+            assert (len(seen), len(set(seen)), pages) == (120, 120, 3)
+            mark = "&" if "?" in path else "?"
+            text = browser.get(f"{path}{mark}before=0").text
+            assert "There is nothing older than where you are." in text
+            assert "has been turned away" not in text
+            wrong = browser.get(f"{path}{mark}before=x")
+            assert wrong.status == 400
+            assert "efore is a number, as the links to older ones have it" in wrong.text
 
 
 def test_an_asset_may_be_kept_for_ever_under_its_version(stranger: Browser) -> None:

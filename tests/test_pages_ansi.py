@@ -65,6 +65,8 @@ def test_output_in_pieces_says_what_it_says_whole(output: bytes, lengths: list[i
         (b"\x1b[31mred\x1b[0m plain", '<span class="f1">red</span> plain'),
         (b"\x1b[1;4;92mok\x1b[22m.", '<span class="bold under f10">ok</span>'
                                      '<span class="under f10">.</span>'),
+        (b"\x1b[2;3mx\x1b[22my", '<span class="dim italic">x</span><span class="italic">y</span>'),
+        (b"\x1b[1;2mx\x1b[22my", '<span class="bold dim">x</span>y'),
         (b"\x1b[41;97m!\x1b[49m?", '<span class="f15 b1">!</span><span class="f15">?</span>'),
         (b"\x1b[7mx\x1b[31my", '<span class="inverse">x</span><span class="b1">y</span>'),
         (b"\x1b[38;5;9mx", '<span class="f9">x</span>'),

@@ -183,6 +183,33 @@ def test_a_run_says_what_became_of_it() -> None:
     assert "noscript" not in page.html
 
 
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
+def test_times_are_of_utc_wherever_the_server_stands(
+    zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert time.localtime(0).tm_hour != 0
+        whole = Page(parts.time(NOW - 90, NOW, whole=True))
+        short = Page(parts.time(NOW - 90, NOW))
+        bars = Page(chart.chart([Bucket(NOW - 3600, 1800, {State.RUNNING: 1})]))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+    assert whole.text == "2027-01-15 07:58:30.000 UTC 1 min ago"
+    assert whole.one("time").given["datetime"] == "2027-01-15T07:58:30.000Z"
+    assert short.text == "07:58:30 1 min ago"
+    assert bars.one("desc").text == "07:00 to 07:30: 1 running"
+
+
+def test_the_payload_is_as_large_as_it_was_sent() -> None:
+    page = shown_run(new=sent(b'"****"'), size=1234)
+
+    assert page.all("span", class_="soft ago")[-1].text == "application/json, 1.2 kB"
+
+
 def test_credentials_are_not_shown() -> None:
     assert "hush" not in shown_run().html
     assert "a=1&token=****" in shown_run().text
@@ -198,6 +225,8 @@ def test_a_run_that_runs_is_listened_to() -> None:
     place = page.one("div", data_from="1.6.0")
     assert place.given["data-live"] == "/-/runs/k3x9k3x9k3x9k3x9k3x9/live"
     assert page.one("pre", id="live-out").text == "half "
+    raw = [link.text for link in page.all("a", class_="ago")]
+    assert raw == ["Raw (stdout of attempt 1)", "Raw (stderr of attempt 1)"]  # it grows
     assert page.one("pre", id="live-err").text == ""
     assert page.one("meta", http_equiv="refresh").given["content"] == "5"
     assert "<noscript><meta" in page.html
@@ -344,6 +373,8 @@ def test_runs_keep_what_was_looked_for_and_lead_on() -> None:
     assert page.one("input", id="text").given["value"] == "<b>"
     assert page.one("input", id="since").given["value"] == "2026-11-28T05:19"
     assert page.one("a", rel="next").given["href"] == "/-/runs?before=3"
+    told = "Older ones: from 2027-01-15 07:58:30.000 UTC 1 min ago back to 2027-01-15 07:58:30.000 "
+    assert f"{told}UTC 1 min ago. Back to the newest." in page.text
     further = Page(runs.page(FRAME, replace(shown, runs=[], searched_to=NOW - 86400)))
     assert "Nothing found so far." in further.text
     assert "Looked back to 2027-01-14 08:00:00.000 UTC 1 d ago. Look further" in further.text
@@ -355,6 +386,14 @@ def test_runs_keep_what_was_looked_for_and_lead_on() -> None:
     [
         (runs.page(FRAME, RunList([], [])), "No run is kept."),
         (runs.page(FRAME, RunList([], [], Filter(text="x"))), "No run fits the filter."),
+        (
+            runs.page(FRAME, RunList([], [], newest="/-/runs")),
+            "There is nothing older than where you are. Back to the newest.",
+        ),
+        (
+            refusals.page(FRAME, RefusalList([], 10, newest="/-/refusals")),
+            "There is nothing older than where you are. Back to the newest.",
+        ),
         (refusals.page(FRAME, RefusalList([], 10)), "Nothing has been turned away."),
         (overview.page(FRAME, Overview([], [])), "There is no hook yet."),
         (hook.page(FRAME, HookPage(HookLine("/a", "a.py"), ())), "No run of this hook is kept."),

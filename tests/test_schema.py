@@ -591,3 +591,21 @@ def test_types_are_found_below_an_id_as_the_validator_finds_them(folder: Path) -
     shape = Schema(contents, folder)
     assert shape.misfits({"a": "x"})
     assert shape.wanted("a") == Wanted(INTEGER)
+
+
+def test_what_is_missing_and_what_is_wrong_with_each_kind_is_told() -> None:
+    kinds = [
+        {"type": "object", "required": ["a'b", "c"]},
+        {"anyOf": [{"const": 1}, {"type": "string"}]},
+    ]
+    shape = Schema({"oneOf": kinds}, Path("/nowhere"))
+
+    [misfit] = shape.misfits({"c": 1})
+
+    assert misfit.rule == "oneOf"
+    first, second = misfit.branches
+    assert [(each.rule, each.missing) for each in first] == [("required", "a'b")]
+    assert [[each.rule for each in branch] for branch in second[0].branches] == [
+        ["const"],
+        ["type"],
+    ]

@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
@@ -20,16 +21,17 @@ from typing import Any, TypeVar
 
 import pytest
 
-from hookrunner.journal.sqlite import SqliteJournal
-from hookrunner.model import JournalUnavailable, Run, State, Trouble
+from hookrunner.journal.sqlite import MIGRATIONS, SqliteJournal
+from hookrunner.journal.tally import COARSE, KEPT_SLOTS, SLOT, SLOTS
+from hookrunner.model import JournalUnavailable, Run, Search, State, Trouble
 from tests.serving import REPOSITORY, SECONDS
+from tests.storing import HOOKS
 from tests.test_journal import (
     CUT_OFF,
     DONE,
     FAILED,
     FOR_EVER,
     HELLO,
-    HOOKS,
     KEPT_NOT,
     NAMED,
     PLAIN,
@@ -65,7 +67,7 @@ def journal(folder: Path) -> Iterator[SqliteJournal]:
 PROGRAM = """
 import os, resource, subprocess, sys
 from pathlib import Path
-from hookrunner.journal import sqlite
+import hookrunner.folder
 from hookrunner.journal.sqlite import SqliteJournal
 from hookrunner.model import JournalUnavailable, Trouble
 from tests.test_journal import claimed, made
@@ -181,7 +183,7 @@ def test_a_dead_runners_supervisor_is_waited_for(folder: Path) -> None:
 
 def test_a_dead_runners_supervisor_is_not_waited_for_for_ever(folder: Path) -> None:
     with dead_runners_supervisor(folder):
-        second = in_another_process(f"sqlite.PREDECESSOR = 0.01\n{OPEN}", folder)
+        second = in_another_process(f"hookrunner.folder.PREDECESSOR = 0.01\n{OPEN}", folder)
 
     assert second.stdout.splitlines()[-1] == (
         f"another runner works in {folder}; stop it, or name another folder with --data DIR"
@@ -726,3 +728,88 @@ def test_the_file_itself_takes_no_second_run_of_a_delivery(
             db.execute(twice)
         db.execute("UPDATE run SET current = 0")
         db.execute(twice)
+
+
+def test_a_journal_that_is_busy_for_too_long_cannot_be_written(
+    journal: SqliteJournal, folder: Path
+) -> None:
+    with closing(sqlite3.connect(folder / "runs.sqlite", isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        with pytest.raises(JournalUnavailable, match=r"has not written anything for 0\.05 s"):
+            journal.try_writing(0.05)
+        db.execute("ROLLBACK")
+    journal.try_writing(FOR_EVER)
+
+
+def test_a_journal_of_the_version_before_is_taken_over_with_its_counts(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    now = time.time()
+    with closing(sqlite3.connect(folder / "runs.sqlite")) as db, db:
+        db.executescript("".join(MIGRATIONS[:2]) + "PRAGMA user_version = 2;")
+        for seq, at in enumerate((now - 3 * 86400, now - 60, now - 60), 1):
+            db.execute(
+                "INSERT INTO run (id, hook, state, recorded_at, ended_at, method, path, params, "
+                "query, headers, content_type, remote_addr, delivery_id, event, body) VALUES "
+                "(?, '/hello', 'failed', ?, ?, '', '', '{}', '', '{}', '', '', '', '', x'')",
+                (f"r{seq}", at, at + 1),
+            )
+            db.execute(
+                "INSERT INTO attempt (run, number, started_at, state, seconds) "
+                "VALUES (?, 1, ?, 'failed', 2.5)",
+                (seq, at),
+            )
+    said: list[str] = []
+    with closing(SqliteJournal(folder, say=said.append)) as journal:
+        hello = journal.overview(["/hello"]).hooks["/hello"]
+        found = [run.run_id for run in journal.search(Search(state=State.FAILED)).runs]
+
+    assert said == [
+        "the journal is brought from version 2 to 4; with many runs in it that takes a while"
+    ]
+    assert (hello.ended, hello.p95) == ({State.FAILED: 2}, 2.4)
+    assert found == ["r3", "r2", "r1"]
+
+
+def test_a_new_journal_says_nothing(tmp_path: Path) -> None:
+    said: list[str] = []
+    SqliteJournal(tmp_path / "data", say=said.append).close()
+
+    assert said == []
+
+
+def test_what_ended_more_than_a_day_ago_counts_no_more(
+    journal: SqliteJournal, folder: Path
+) -> None:
+    now = int(time.time() / SLOT)
+    with closing(sqlite3.connect(folder / "runs.sqlite")) as db, db:
+        for slot, state, ms in (
+            (now - SLOTS, "failed", 9000),
+            (now - SLOTS + 1, "succeeded", 10),
+            (now, "succeeded", 10),
+        ):
+            db.execute("INSERT INTO tally VALUES (?, '/hello', ?, 1)", (slot, state))
+            coarse = (slot - COARSE if ms > 10 else slot) // COARSE * COARSE
+            db.execute("INSERT INTO took VALUES ('/hello', ?, ?, 1)", (ms, coarse))
+
+    seen = journal.overview(["/hello"])
+
+    assert seen.hooks["/hello"].ended == {State.SUCCEEDED: 2}
+    assert seen.hooks["/hello"].p95 == 0.01
+    assert len(seen.slots) == SLOTS
+
+
+def test_counts_of_long_before_the_last_day_are_forgotten(
+    journal: SqliteJournal, folder: Path
+) -> None:
+    now = int(time.time() / SLOT)
+    with closing(sqlite3.connect(folder / "runs.sqlite")) as db:
+        for slot in (now - KEPT_SLOTS - 1, now - KEPT_SLOTS):
+            db.execute("INSERT INTO tally VALUES (?, '/hello', 'failed', 1)", (slot,))
+            db.execute("INSERT INTO took VALUES ('/hello', 10, ?, 1)", (slot,))
+        db.commit()
+
+        journal.prune({}, 10)
+
+        assert db.execute("SELECT slot FROM tally").fetchall() == [(now - KEPT_SLOTS,)]
+        assert db.execute("SELECT slot FROM took").fetchall() == [(now - KEPT_SLOTS,)]

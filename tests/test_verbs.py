@@ -449,3 +449,23 @@ def test_a_terminal_has_the_colours_of_scripts_and_nothing_else(desk: Desk) -> N
     for plain in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
         assert "\x1b" not in on_a_terminal(desk.project, "logs", run, **plain)
     assert "\x1b" not in desk.told("logs", run)
+
+
+def test_a_payload_is_shown_masked_and_is_exact_where_it_is_asked_for_alone(tmp_path: Path) -> None:
+    secret = "open/sesame é"
+    body = json.dumps({"clientState": secret})  # as Microsoft Graph has it in each delivery
+    project = Project(tmp_path / "project")
+    project.hooks("/a: {script: a.sh, auth: {bearer: $WORD}}\n").script("a.sh", "cat")
+    given = {"WORD": secret, "ADMIN_TOKEN": TOKEN}
+    with project.serve(**given) as server:
+        bearer = f"Bearer {secret}".encode().decode("latin-1")
+        kind = "application/json"
+        answer = server.post("/a", body, Content_Type=kind, Authorization=bearer)
+        run = answer.headers["Hook-Run"]
+        server.wait_until_over(run)
+        for where in ([], ["--url", f"http://127.0.0.1:{server.port}"]):
+            shown = project.command("show", run, *where, **given).stdout
+            assert '"clientState": "****"' in shown
+            assert "sesame" not in shown
+            assert project.command("show", run, "--payload", *where, **given).stdout == body
+            assert body in project.command("try", run, *where, **given).stdout

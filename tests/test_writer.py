@@ -21,17 +21,18 @@ from typing import Any
 import pytest
 
 from hookrunner.journal import writer
+from hookrunner.journal.look import Look
 from hookrunner.journal.sqlite import SqliteJournal
-from hookrunner.journal.writer import Job, Look, Writer
+from hookrunner.journal.writer import Job, Writer
 from hookrunner.model import Claim, Full, JournalUnavailable, Recorded, Run, State, Terms
 from hookrunner.seams import Journal
+from tests.storing import HOOKS
 from tests.test_journal import (
     DEPLOY,
     DONE,
     FAILED,
     FOR_EVER,
     HELLO,
-    HOOKS,
     NAMED,
     PLAIN,
     SECONDS,

@@ -9,19 +9,31 @@ who waits for a run is kept by somebody who browses.
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import accumulate
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TypeVar
 
-from hookrunner.journal.reading import RUN, as_attempt, as_run
+from hookrunner.journal.notebook import MOST_REFUSALS
+from hookrunner.journal.pieces import LEFT_OUT, LONGEST_LEFT_OUT, place
+from hookrunner.journal.reading import RUN
+from hookrunner.journal.rows import as_attempt, as_run
+from hookrunner.journal.searching import look
+from hookrunner.journal.tally import (
+    COARSE,
+    KEPT_SLOTS,
+    MOST_COUNTED,
+    MOST_LIVE,
+    MOST_PLACED,
+    SLOT,
+    SLOTS,
+    Counted,
+    overview,
+    rounded,
+)
 from hookrunner.model import (
-    Activity,
+    Backlog,
     Found,
     Fresh,
     Glimpse,
@@ -36,47 +48,7 @@ from hookrunner.model import (
 
 T = TypeVar("T")
 
-SLOT = 1800
-"""Seconds of a slot of `tally`; those of `took` bear the number of the first that they hold."""
-
-SLOTS = 48
-COARSE = 4
-"""Slots of `tally` that are one of `took`."""
-
-KEPT_SLOTS = SLOTS + 2 * COARSE
-
-MOST_REFUSALS = 1000
-MOST_NOTED = 100
-NOTED_EVERY = 1.0
-"""Refusals that are written down together, and how often, in seconds."""
-
-MOST_LIVE = 20
-MOST_COUNTED = 100_000
-MOST_PLACED = 2000
-"""Queued and running runs that find their place in time: each has to be looked up."""
-
-FEW, MANY = 64, 8192
-QUICKLY = 0.01
-"""Runs that are looked at in one go: more, until that takes so many seconds."""
-
-# Durations are rounded down by less than a tenth: no more than that is needed of a percentile,
-# and so a day's are some dozens of rows.
-STEPS = {
-    20: 1, 50: 2, 100: 5, 200: 10, 500: 20, 1000: 50, 2000: 100, 5000: 200, 10_000: 500,
-    20_000: 1000, 50_000: 2000, 100_000: 5000, 1_000_000: 50_000, 10_000_000: 500_000,
-}  # fmt: skip
-"""Up to how many milliseconds they are rounded to how many."""
-
-LONGEST_STEP = 1_000_000
-
-
-def _rounded(seconds: str) -> str:
-    ms = f"CAST({seconds} * 1000 AS INTEGER)"
-    cases = " ".join(
-        f"WHEN {ms} < {top} THEN {ms} / {step} * {step}" for top, step in STEPS.items()
-    )
-    return f"CASE {cases} ELSE {ms} / {LONGEST_STEP} * {LONGEST_STEP} END"
-
+MS = "CAST({}.seconds * 1000 AS INTEGER)"
 
 # The INSERTs make up for what ended before there were triggers.
 TABLES = f"""
@@ -114,7 +86,7 @@ SELECT CAST(recorded_at / {SLOT} AS INTEGER) AS slot, hook, state, count(*) FROM
 WHERE ended_at IS NOT NULL AND recorded_at > strftime('%s', 'now') - {SLOT * SLOTS}
 GROUP BY 1, 2, 3;
 INSERT INTO took
-SELECT CAST(a.started_at / {SLOT} AS INTEGER), r.hook, {_rounded("a.seconds")}, count(*)
+SELECT CAST(a.started_at / {SLOT} AS INTEGER), r.hook, {rounded(MS.format("a"))}, count(*)
 FROM run r JOIN attempt a ON a.run = r.seq
 WHERE r.ended_at IS NOT NULL AND r.recorded_at > strftime('%s', 'now') - {SLOT * SLOTS}
   AND a.state <> 'running' AND a.seconds > 0
@@ -129,7 +101,7 @@ CREATE TRIGGER attempt_took AFTER UPDATE OF seconds ON attempt
 WHEN OLD.state = 'running' AND NEW.state <> 'running' AND NEW.seconds > 0
 BEGIN
     INSERT INTO took
-    SELECT CAST(NEW.started_at / {SLOT} AS INTEGER), hook, {_rounded("NEW.seconds")}, 1
+    SELECT CAST(NEW.started_at / {SLOT} AS INTEGER), hook, {rounded(MS.format("NEW"))}, 1
     FROM run WHERE seq = NEW.run
     ON CONFLICT DO UPDATE SET n = n + 1;
 END;
@@ -155,7 +127,7 @@ CREATE TRIGGER attempt_took AFTER UPDATE OF seconds ON attempt
 WHEN OLD.state = 'running' AND NEW.state <> 'running' AND NEW.seconds > 0
 BEGIN
     INSERT INTO took
-    SELECT hook, {_rounded("NEW.seconds")},
+    SELECT hook, {rounded(MS.format("NEW"))},
            CAST(NEW.started_at / {SLOT * COARSE} AS INTEGER) * {COARSE}, 1
     FROM run WHERE seq = NEW.run
     ON CONFLICT DO UPDATE SET n = n + 1;
@@ -171,7 +143,7 @@ CHOSEN = RUN.format(
     where="WHERE r.seq IN (SELECT value FROM json_each(?)) ORDER BY r.seq DESC",
 )
 LIVE = """
-SELECT seq, hook, state, CAST(recorded_at / {slot} AS INTEGER) FROM run INDEXED BY run_{state}
+SELECT seq, CAST(recorded_at / {slot} AS INTEGER) FROM run INDEXED BY run_{state}
 WHERE state = '{state}' LIMIT {most}
 """
 COUNT_LIVE = """
@@ -183,6 +155,15 @@ TALLY = "SELECT {by}, state, sum(n) FROM tally WHERE slot > ? GROUP BY {by}, sta
 TOOK = """
 SELECT hook, ms, sum(n) FROM took WHERE hook IN (SELECT value FROM json_each(?)) AND slot > ?
 GROUP BY hook, ms
+"""
+# For each hook straight to its place in run_queued and run_running.
+BACKLOG = """
+SELECT value,
+    (SELECT count(*) FROM
+        (SELECT 1 FROM run WHERE hook = value AND state = 'queued' LIMIT :most)),
+    (SELECT count(*) FROM run WHERE hook = value AND state = 'running'),
+    (SELECT min(due) FROM run WHERE hook = value AND state = 'queued')
+FROM json_each(:hooks)
 """
 FIRST_AFTER = "SELECT seq, recorded_at FROM run WHERE seq >= ? ORDER BY seq LIMIT 1"
 ENDS = "SELECT (SELECT min(seq) FROM run), (SELECT max(seq) FROM run)"
@@ -239,8 +220,6 @@ PART = """
 SELECT substr({stream}, :first + 1, :most) FROM attempt
 WHERE run = (SELECT seq FROM run WHERE id = :id) AND number = :attempt
 """
-LEFT_OUT = re.compile(rb"\n\[\.\.\. ([0-9]{1,15}) bytes left out \.\.\.\]\n")
-LONGEST_LEFT_OUT = 64
 
 
 class Looker:
@@ -257,6 +236,14 @@ class Looker:
 
     def overview(self, hooks: Collection[str]) -> Overview:
         return self._do(lambda db: _overview(db, hooks))
+
+    def backlog(self, hooks: Collection[str]) -> Mapping[str, Backlog]:
+        now, given = time.time(), {"hooks": json.dumps(list(hooks)), "most": MOST_COUNTED}
+        rows = self._do(lambda db: db.execute(BACKLOG, given).fetchall())
+        return {
+            hook: Backlog(queued, running, max(now - due, 0.0) if due is not None else 0.0)
+            for hook, queued, running, due in rows
+        }
 
     def glimpses(self, run_id: str, most: int) -> list[Glimpse]:
         rows = self._do(lambda db: db.execute(GLIMPSES, {"id": run_id, "most": most}).fetchall())
@@ -301,47 +288,6 @@ def _closed() -> sqlite3.Connection:
     raise sqlite3.ProgrammingError("the journal is closed")
 
 
-class Notebook:
-    """Refusals on their way into the journal: a bounded number at a time, once a second.
-
-    However many are turned away, that is all that it costs.
-    """
-
-    def __init__(self, write: Callable[[Sequence[Refusal]], None]) -> None:
-        """`write` is called by a thread of its own, and must return at once."""
-        self._write = write
-        self._notes: list[Refusal] = []
-        self._left_out = 0
-        self._timer: threading.Timer | None = None
-        self._lock = threading.Lock()
-
-    def add(self, refusal: Refusal) -> None:
-        """Have it written down, or counted if there are too many."""
-        if len(self._notes) >= MOST_NOTED:  # looked at without the lock: it is a bound, no promise
-            self._left_out += 1
-            return
-        with self._lock:
-            self._notes.append(refusal)
-            if self._timer is None:
-                self._timer = threading.Timer(NOTED_EVERY, self.flush)
-                self._timer.daemon = True
-                self._timer.start()
-
-    def flush(self) -> None:
-        """Have written down what there is."""
-        with self._lock:
-            notes, left_out = self._notes, self._left_out
-            self._notes, self._left_out = [], 0
-            if self._timer:
-                self._timer.cancel()
-                self._timer = None
-        if notes and left_out:
-            more = f"{notes[-1].why}; and {left_out} more at that time"
-            notes[-1] = replace(notes[-1], why=more)
-        if notes:
-            self._write(notes)
-
-
 def keep(db: sqlite3.Connection, refusals: Iterable[Refusal]) -> None:
     """Write refusals down, and forget the oldest."""
     rows = [(r.at, r.method, r.path, r.status, r.why, r.address, r.size) for r in refusals]
@@ -353,41 +299,6 @@ def forget(db: sqlite3.Connection, now: float) -> None:
     """Forget what was counted long before the last 24 hours."""
     for statement in FORGET:
         db.execute(statement, (int(now / SLOT) - KEPT_SLOTS,))
-
-
-def _search(db: sqlite3.Connection, search: Search) -> Found:
-    stop = time.perf_counter() + search.seconds
-    first, end = _range(db, search)
-    given: dict[str, object] = {
-        "hook": search.hook,
-        "state": search.state or "",
-        "text": search.text.lower(),
-        "since": search.since,
-        "until": search.until,
-        "first": first,
-        "before": end if search.before is None else min(search.before, end),
-    }
-    walk, pick = _statements(search)
-    found: list[int] = []
-    step = FEW
-    while True:
-        began = time.perf_counter()
-        last = db.execute(walk, {**given, "step": step - 1}).fetchone()
-        given["last"] = last[0] if last else first
-        # One more than is wanted tells whether there is any.
-        found += [
-            seq for (seq,) in db.execute(pick, {**given, "most": search.most + 1 - len(found)})
-        ]
-        now = time.perf_counter()
-        if len(found) > search.most or last is None:
-            break
-        if now > stop:
-            return Found(_chosen(db, found), *last)
-        given["before"] = last[0]
-        step = min(step * 2, MANY) if now - began < QUICKLY else max(step // 2, FEW)
-    more = len(found) > search.most
-    found = found[: search.most]
-    return Found(_chosen(db, found), found[-1] if more else None)
 
 
 def _statements(search: Search) -> tuple[str, str]:
@@ -412,29 +323,32 @@ def _statements(search: Search) -> tuple[str, str]:
     return WALK.format(**named), PICK.format(**named)
 
 
-def _range(db: sqlite3.Connection, search: Search) -> tuple[int, int]:
-    """The first seq that may be of interest, and the first that is so no more.
+class _Index:
+    """The index that a search walks along; see `searching.Index`."""
 
-    Runs are recorded in the order of time; where the clock was set back, some are missed.
-    """
-    low, high = db.execute(ENDS).fetchone()
-    if low is None:
-        return 0, 0
-    end = high + 1
-    first = low if search.since is None else _first_at(db, low, end, search.since)
-    return first, end if search.until is None else _first_at(db, first, end, search.until)
+    def __init__(self, db: sqlite3.Connection, search: Search) -> None:
+        self._db = db
+        self._walk, self._pick = _statements(search)
+
+    def ends(self) -> tuple[int | None, int | None]:
+        low, high = self._db.execute(ENDS).fetchone()
+        return low, high
+
+    def first_after(self, seq: int) -> tuple[int, float] | None:
+        found: tuple[int, float] | None = self._db.execute(FIRST_AFTER, (seq,)).fetchone()
+        return found
+
+    def walk(self, given: Mapping[str, object]) -> tuple[int, float] | None:
+        found: tuple[int, float] | None = self._db.execute(self._walk, given).fetchone()
+        return found
+
+    def pick(self, given: Mapping[str, object]) -> list[int]:
+        return [seq for (seq,) in self._db.execute(self._pick, given)]
 
 
-def _first_at(db: sqlite3.Connection, low: int, high: int, moment: float) -> int:
-    """The first seq, from `low` to `high`, that was recorded at this moment or later."""
-    while low < high:
-        middle = (low + high) // 2
-        row = db.execute(FIRST_AFTER, (middle,)).fetchone()
-        if row is None or row[0] >= high or row[1] >= moment:
-            high = middle
-        else:
-            low = row[0] + 1
-    return low
+def _search(db: sqlite3.Connection, search: Search) -> Found:
+    found, older, searched_to = look(_Index(db, search), search)
+    return Found(_chosen(db, found), older, searched_to)
 
 
 def _chosen(db: sqlite3.Connection, seqs: Collection[int]) -> list[Run]:
@@ -453,87 +367,38 @@ def _progress(
     for number, stream in enumerate(("stdout", "stderr")):
         size, marker = known[number] or 0, known[2 + number] or b""
         found = LEFT_OUT.match(marker)
-        place = _place(sent[number], size, head, found)
-        piece = Fresh(b"", place.at, place.left_out)
-        if place.first < place.end:
-            part = {**given, "first": place.first, "most": min(most, place.end - place.first)}
+        at = place(sent[number], size, head, found)
+        piece = Fresh(b"", at.at, at.left_out)
+        if at.first < at.end:
+            part = {**given, "first": at.first, "most": min(most, at.end - at.first)}
             [data] = db.execute(PART.format(stream=stream), part).fetchone()
-            piece = Fresh(data, place.at + len(data), place.left_out)
+            cut_off = at.is_head and at.first + len(data) == at.end
+            piece = Fresh(data, at.at + len(data), at.left_out, cut_off)
         pieces.append(piece)
     over = attempt_state != State.RUNNING
     return Progress(State(state), last, over, *pieces)
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where in what is kept goes on what has been sent: from `first` to `end`; see Fresh."""
-
-    first: int
-    end: int
-    at: int
-    left_out: int = 0
-
-
-def _place(sent: int, size: int, head: int, marker: re.Match[bytes] | None) -> _Place:
-    if marker is None:
-        return _Place(min(sent, size), size, min(sent, size))
-    if sent < head:
-        return _Place(sent, head, sent)
-    missing, written = int(marker[1]), len(marker[0])
-    tail = head + missing
-    if sent < tail:
-        return _Place(head + written, size, tail, tail - sent)
-    first = min(head + written + sent - tail, size)
-    return _Place(first, size, first - head - written + tail)
-
-
 def _overview(db: sqlite3.Connection, hooks: Collection[str]) -> Overview:
     now = int(time.time() / SLOT)
-    slots: dict[int, dict[State, int]] = {now - ago: {} for ago in reversed(range(SLOTS))}
-    ended: dict[str, dict[State, int]] = defaultdict(dict)
-    took: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for slot, state, n in db.execute(TALLY.format(by="slot"), (now - SLOTS,)):
-        _count(slots, slot, State(state), n)
-    for hook, state, n in db.execute(TALLY.format(by="hook"), (now - SLOTS,)):
-        ended[hook][State(state)] = n
-    for hook, ms, n in db.execute(TOOK, (json.dumps(list(hooks)), now - SLOTS - COARSE)):
-        took[hook].append((ms, n))
-    counts, live = {}, []
+    waiting, live = {}, []
     for state in (State.RUNNING, State.QUEUED):
-        counts[state] = dict(
+        waiting[state] = dict(
             db.execute(COUNT_LIVE.format(state=state, most=MOST_COUNTED)).fetchall()
         )
-        for seq, _, _, slot in db.execute(LIVE.format(slot=SLOT, state=state, most=MOST_PLACED)):
-            _count(slots, slot, state, 1)
-            live.append(seq)
-    shown = {run.seq: run for run in _chosen(db, live[:MOST_LIVE])}
-    return Overview(
-        {
-            hook: Activity(
-                next((as_run(row) for row in db.execute(LAST, (hook,))), None),
-                dict(ended[hook]),
-                percentile(took[hook], 0.5),
-                percentile(took[hook], 0.95),
-                counts[State.QUEUED].get(hook, 0),
-                counts[State.RUNNING].get(hook, 0),
-            )
-            for hook in hooks
-        },
-        [(float(slot * SLOT), states) for slot, states in slots.items()],
-        [shown[seq] for seq in live[:MOST_LIVE]],
+        live += [
+            (state, seq, slot)
+            for seq, slot in db.execute(LIVE.format(slot=SLOT, state=state, most=MOST_PLACED))
+        ]
+    last = {hook: next((as_run(row) for row in db.execute(LAST, (hook,))), None) for hook in hooks}
+    first = [seq for _, seq, _ in live[:MOST_LIVE]]
+    shown = {run.seq: run for run in _chosen(db, first)}
+    counted = Counted(
+        now,
+        db.execute(TALLY.format(by="slot"), (now - SLOTS,)),
+        db.execute(TALLY.format(by="hook"), (now - SLOTS,)),
+        db.execute(TOOK, (json.dumps(list(hooks)), now - SLOTS - COARSE)),
+        waiting,
+        [(state, slot) for state, _, slot in live],
     )
-
-
-def _count(slots: Mapping[int, dict[State, int]], slot: int, state: State, n: int) -> None:
-    if slot in slots:
-        slots[slot][state] = slots[slot].get(state, 0) + n
-
-
-def percentile(counted: Collection[tuple[int, int]], part: float) -> float | None:
-    """The seconds that this part of them took at most: of milliseconds, and how often each."""
-    total = sum(n for _, n in counted)
-    if not total:
-        return None
-    ordered = sorted(counted)
-    reached = accumulate(n for _, n in ordered)
-    return next(ms for (ms, _), n in zip(ordered, reached, strict=True) if n >= part * total) / 1000
+    return overview(counted, last, [shown[seq] for seq in first])

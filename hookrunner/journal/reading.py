@@ -6,8 +6,6 @@ a running server's journal so, too.
 
 from __future__ import annotations
 
-import json
-import re
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -15,23 +13,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hookrunner.journal.pieces import MIDDLE, Cut, Kept, middle_at
+from hookrunner.journal.rows import as_attempt, as_outcome, as_run, new_run
 from hookrunner.model import (
     Attempt,
     JournalUnavailable,
     NewRun,
-    Outcome,
     Piece,
     Printed,
     Query,
     Run,
     State,
     Trouble,
-    Why,
 )
 from hookrunner.seams import ALL
 
 MOST_NAMED = 10
-GAP = re.compile(rb"\n\[\.\.\. (\d+) bytes left out \.\.\.\]\n")
 
 RUN = """
 SELECT r.id, r.seq, r.hook, r.state, r.attempt, r.recorded_at, r.ended_at, r.due, r.replaces,
@@ -125,15 +122,14 @@ class Reader:
                 self._cut(row, "stdout", stdout, lead, most),
                 self._cut(row, "stderr", stderr, lead, most),
             )
-        outcome = None if state == State.RUNNING else _outcome(state, *ended)
+        outcome = None if state == State.RUNNING else as_outcome(state, *ended)
         return Printed(number, started_at, outcome, *pieces)
 
     def _cut(self, row: int, stream: str, place: int, lead: int, most: int) -> Piece:
         # Not substr(), for which SQLite has all of an output in memory, however little is asked.
         with self._db.blobopen("attempt", stream, row, readonly=True) as blob:
-            before = max(len(blob) // 2 - 39, 1) - 1
-            # The middle is where a line says what was left out.
-            cut = _Cut(_Kept(len(blob), _part(blob, before, 80)), place, lead, most)
+            middle = _part(blob, middle_at(len(blob)), MIDDLE)
+            cut = Cut(Kept(len(blob), middle), place, lead, most)
             return cut.piece(_part(blob, cut.first, cut.size))
 
     def recorded(self, run_id: str) -> NewRun | None:
@@ -192,115 +188,6 @@ def open_reader(folder: Path) -> Reader:
     return Reader(db)
 
 
-def new_run(row: tuple[Any, ...]) -> NewRun:
-    """The delivery of a row: its columns in the order of READ_NEW."""
-    hook, method, path, params, query, headers, kind, body, address, delivery, event, was = row
-    return NewRun(
-        hook=hook,
-        method=method,
-        path=path,
-        params=json.loads(params),
-        query=query,
-        headers=json.loads(headers),
-        content_type=kind,
-        body=body,
-        remote_addr=address,
-        delivery_id=delivery,
-        event=event,
-        replaces=was,
-    )
-
-
-def as_run(row: tuple[Any, ...]) -> Run:
-    run_id, seq, hook, state, attempt, recorded_at, ended_at, due, replaces, *rest = row
-    delivery_id, event, ended_as, *last = rest
-    return Run(
-        run_id,
-        seq,
-        hook,
-        State(state),
-        attempt,
-        recorded_at,
-        ended_at,
-        None if ended_as is None else _outcome(ended_as, *last),
-        due,
-        replaces,
-        delivery_id,
-        event,
-    )
-
-
-def as_attempt(row: tuple[Any, ...]) -> Attempt:
-    number, started_at, state, *last, stdout_bytes, stderr_bytes = row
-    stdout, stderr = last[4:6]
-    outcome = None if state == State.RUNNING else _outcome(state, *last)
-    return Attempt(number, started_at, outcome, stdout, stderr, stdout_bytes, stderr_bytes)
-
-
 def _part(blob: sqlite3.Blob, first: int, size: int) -> bytes:
     blob.seek(first)
     return blob.read(size) if size else b""
-
-
-class _Kept:
-    """How what is kept of an output lies in it: head, perhaps a line about a gap, tail.
-
-    `launch.output` makes them of the same length, which tells that line from one of a script's.
-    """
-
-    def __init__(self, length: int, middle: bytes) -> None:
-        """`middle` are up to 80 bytes of it, of which the 40th is the middle one."""
-        self.head, self.line, self.left_out = length, 0, 0
-        before = max(length // 2 - 39, 1) - 1
-        for found in GAP.finditer(middle):
-            head = before + found.start()
-            tail = length - before - found.end()
-            if tail - head in (0, 1):
-                self.head, self.line, self.left_out = head, len(found[0]), int(found[1])
-        self.end = length - self.line + self.left_out
-
-
-class _Cut:
-    """Which bytes of what is kept hold the output from a place on."""
-
-    def __init__(self, kept: _Kept, place: int, lead: int, most: int) -> None:
-        self.end = kept.end
-        place = min(place, kept.end)  # SQLite counts to 2**31
-        self.start = max(place - lead, 0)
-        tail = kept.head + kept.left_out
-        if place < kept.head or not kept.left_out:
-            self.first = min(self.start, kept.head)
-            self.size = max(min(place + most, kept.head) - self.first, 0)
-            self.left_out = kept.left_out if self.first + self.size == kept.head else 0
-        elif place < tail:  # nothing but to say how much is missing from there on
-            self.first, self.size, self.start, self.left_out = 0, 0, place, tail - place
-        else:
-            self.start = max(self.start, tail)
-            self.first = self.start - kept.left_out + kept.line
-            self.size = max(place + most - self.start, 0)
-            self.left_out = 0
-
-    def piece(self, text: bytes) -> Piece:
-        return Piece(text, self.start, self.end, self.left_out)
-
-
-def _outcome(
-    state: str,
-    why: str | None,
-    exit_code: int | None,
-    signal: int | None,
-    detail: str,
-    stdout: bytes,
-    stderr: bytes,
-    seconds: float,
-) -> Outcome:
-    return Outcome(
-        state=State(state),
-        why=Why(why) if why else None,
-        exit_code=exit_code,
-        signal=signal,
-        detail=detail,
-        stdout=stdout,
-        stderr=stderr,
-        seconds=seconds,
-    )

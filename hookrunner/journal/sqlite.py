@@ -12,13 +12,9 @@ due again, and nothing else in the program has to notice the death.
 
 from __future__ import annotations
 
-import base64
-import fcntl
 import json
 import os
-import secrets
 import sqlite3
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -29,12 +25,19 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from hookrunner.journal.looking import FEWER_ROWS, TABLES, Looker, Notebook, forget, keep
-from hookrunner.journal.reading import Reader, new_run
-from hookrunner.journal.writer import Job, Look, Writer
+from hookrunner.folder import hold
+from hookrunner.journal.look import Look
+from hookrunner.journal.looking import FEWER_ROWS, TABLES, Looker, forget, keep
+from hookrunner.journal.notebook import Notebook
+from hookrunner.journal.reading import Reader
+from hookrunner.journal.rows import as_claim, attempt_row, new_id, new_row
+from hookrunner.journal.rules import LOST_HOOK, Room, cut_off, joins, paced
+from hookrunner.journal.watchers import Watchers, is_over
+from hookrunner.journal.writer import Job, Writer
 from hookrunner.model import (
     ENDED,
     Attempt,
+    Backlog,
     Claim,
     Found,
     Full,
@@ -50,6 +53,7 @@ from hookrunner.model import (
     Refusal,
     Run,
     Search,
+    Spread,
     State,
     Terms,
     Trouble,
@@ -125,11 +129,6 @@ CREATE INDEX seal_until ON seal (until);
 )
 """What made each version of the tables from the one before it."""
 
-MOST_INTERRUPTIONS = 5
-INTERRUPTED_TOO_OFTEN = f"interrupted {MOST_INTERRUPTIONS} times; it may be what ends the machine"
-NOT_TO_RERUN = "interrupted; 'rerun: false' keeps it from meeting the script again"
-LOST_HOOK = "its path left hooks.yaml"
-
 JOIN = """
 SELECT id, state, recorded_at FROM run
 WHERE hook = ? AND dedupe_key = ? AND current AND dedupe_key <> ''
@@ -171,7 +170,7 @@ ORDER BY seq LIMIT 1
 CLAIM = """
 UPDATE run SET state = 'running', attempt = attempt + 1, due = ? WHERE seq = ?
 RETURNING id, seq, attempt, hook, method, path, params, query, headers, content_type,
-          body, remote_addr, delivery_id, event, replaces, failures, interruptions
+          body, remote_addr, delivery_id, event, replaces, failures, interruptions, recorded_at
 """
 BEGIN_ATTEMPT = "INSERT INTO attempt (run, number, started_at) VALUES (?, ?, ?)"
 
@@ -264,9 +263,6 @@ FREE_PAGES = 256
 """Pages given back to the file system with each round of pruning: a full vacuum would hold
 up every delivery for as long as it takes to copy the file."""
 
-PREDECESSOR = 15.0
-"""Seconds that a dead runner's supervisor is given to end its scripts."""
-
 
 class SqliteJournal:
     """The journal of `folder`; see `seams.Journal` for what each method promises."""
@@ -282,7 +278,7 @@ class SqliteJournal:
         `say` is told what may take a while.
         """
         self.path = folder / "runs.sqlite"
-        self.lock = _lock(folder)
+        self.lock = hold(folder)
         opened: list[sqlite3.Connection] = []
         try:
             # SQLite makes its -wal and -shm files with the mode that this one has then.
@@ -309,9 +305,8 @@ class SqliteJournal:
         self._none_queued = False
         """That no run is queued, as far as the writer's thread knows; False if it does not."""
 
-        self._room = _Room()
-        self._watched: dict[str, list[Callable[[Run | None], None]]] = {}
-        self._watched_lock = threading.Lock()
+        self._room = Room()
+        self._watchers = Watchers()
         self._writer = Writer(self._write, self._find, _soonest, TOUCH)
 
     def record(self, new: NewRun, terms: Terms) -> Recorded:
@@ -327,7 +322,7 @@ class SqliteJournal:
         def tell(outcome: Recorded | Full | JournalUnavailable) -> None:
             # The writer calls us before its next commit: until then nothing of it can end.
             if ended and isinstance(outcome, Recorded):
-                self._add_watcher(outcome.run_id, ended)
+                self._watchers.add(outcome.run_id, ended)
             then(outcome)
             if ended and isinstance(outcome, Recorded) and outcome.joined:
                 self._tell_if_ended(outcome.run_id)
@@ -353,7 +348,7 @@ class SqliteJournal:
         _pace(db, new.hook, terms, now)
         new = replace(new, replaces=new.replaces or replaces)
         if (run_id := self._record_and_claim(db, new, now)) is None:
-            self._room.take(db, new.hook, terms.queue)
+            self._room.take(new.hook, terms.queue, lambda: _waiting(db, new.hook, terms.queue))
             run_id = _insert(db, new, now)
             self._none_queued = False
         _seal(db, new, run_id, now)
@@ -404,12 +399,13 @@ class SqliteJournal:
         asked_at, now, mine = time.monotonic(), time.time(), set(look.mine)
         _, ended = _sweep(db, look.hooks, mine, lapsed=now, now=now)
         if ended:
-            self._writer.afterwards(lambda: self._tell_watchers_of(*ended))
+            self._writer.afterwards(lambda: self._watchers.tell(*ended))
         self._none_queued = not db.execute(ANY_QUEUED).fetchone()[0]
         seq = None if self._none_queued else _pick(db, look.hooks, now, mine)
         if seq is None:
             return None
-        claim = _claim(db.execute(CLAIM, (now + look.lease, seq)).fetchone(), asked_at)
+        *row, recorded_at = db.execute(CLAIM, (now + look.lease, seq)).fetchone()
+        claim = as_claim(tuple(row), asked_at, max(now - recorded_at, 0.0))
         db.execute(BEGIN_ATTEMPT, (seq, claim.attempt, now))
         return claim
 
@@ -459,7 +455,7 @@ class SqliteJournal:
         else:
             state, due = State.QUEUED, now + again_in
             row = db.execute(TRY_AGAIN, (due, *fence)).fetchone()
-        db.execute(END_ATTEMPT if row else END_CANCELLED, _attempt_row(claim, outcome))
+        db.execute(END_ATTEMPT if row else END_CANCELLED, attempt_row(claim, outcome))
         if self._none_queued and again_in is None:
             self._writer.stir_nothing()  # there is room for another, and no other
         run = None
@@ -481,7 +477,7 @@ class SqliteJournal:
             )
         else:  # it was cancelled, and had a place until its script was dead
             self._writer.afterwards(self._writer.stir)
-        self._writer.afterwards(partial(self._tell_watchers_of, claim.run_id, run=run))
+        self._writer.afterwards(partial(self._watchers.tell, claim.run_id, run=run))
         return row is not None
 
     def interrupt(self, claim: Claim, *, rerun: bool, counted: bool = True) -> State | None:
@@ -536,6 +532,12 @@ class SqliteJournal:
 
     def overview(self, hooks: Collection[str]) -> Overview:
         return self._looker.overview(hooks)
+
+    def backlog(self, hooks: Collection[str]) -> Mapping[str, Backlog]:
+        return self._looker.backlog(hooks)
+
+    def commits(self) -> Spread:
+        return self._writer.commits.spread()
 
     def glimpses(self, run_id: str, most: int) -> list[Glimpse]:
         return self._looker.glimpses(run_id, most)
@@ -625,17 +627,12 @@ class SqliteJournal:
         return self._writer.do(work)
 
     def watch(self, run_id: str, then: Callable[[Run | None], None]) -> None:
-        self._add_watcher(run_id, then)
+        self._watchers.add(run_id, then)
         # Looked up after it is watched, so that an end in between is not missed.
         self._tell_if_ended(run_id)
 
     def unwatch(self, run_id: str, then: Callable[[Run | None], None]) -> None:
-        with self._watched_lock:
-            watchers = self._watched.get(run_id, [])
-            if then in watchers:
-                watchers.remove(then)
-            if not watchers:
-                self._watched.pop(run_id, None)
+        self._watchers.remove(run_id, then)
 
     def lead(self) -> None:
         """Have this thread do itself what it asks for, whenever it takes a `turn`."""
@@ -656,7 +653,7 @@ class SqliteJournal:
         self._writer.dismiss(for_good=for_good)
 
     def wake_senders(self) -> None:
-        self._tell_watchers_of(*self._watched)
+        self._watchers.tell_all()
 
     def close(self) -> None:
         if self._closed:
@@ -669,30 +666,14 @@ class SqliteJournal:
         os.close(self.lock)
 
     def _tell_afterwards(self, *run_ids: str) -> None:
-        self._writer.afterwards(lambda: self._tell_watchers_of(*run_ids))
-
-    def _add_watcher(self, run_id: str, then: Callable[[Run | None], None]) -> None:
-        with self._watched_lock:
-            self._watched.setdefault(run_id, []).append(then)
+        self._writer.afterwards(lambda: self._watchers.tell(*run_ids))
 
     def _tell_if_ended(self, run_id: str) -> None:
         found = None
         with suppress(JournalUnavailable):  # whoever watches asks again, and hears of it
             found = self.standing(run_id)
-        if found and found.state is State.QUEUED:
-            ended = (found.due or 0.0) > time.time()  # nobody waits for a retry
-        else:
-            ended = found is None or found.state in ENDED
-        if ended:
-            self._tell_watchers_of(run_id)
-
-    def _tell_watchers_of(self, *run_ids: str, run: Run | None = None) -> None:
-        if not self._watched:
-            return
-        with self._watched_lock:
-            told = [then for run_id in run_ids for then in self._watched.pop(run_id, ())]
-        for then in told:
-            then(run)
+        if is_over(found, time.time()):
+            self._watchers.tell(run_id)
 
 
 def _replayed(db: sqlite3.Connection, new: NewRun, now: float) -> str:
@@ -715,18 +696,18 @@ def _join(db: sqlite3.Connection, new: NewRun, now: float) -> tuple[str, str]:
     if row is None:
         return "", ""
     run_id, state, recorded_at = row
-    fresh = now - recorded_at <= new.dedupe_for
-    if fresh and state not in (State.FAILED, State.CANCELLED):
+    joined, again = joins(state, now - recorded_at, new.dedupe_for)
+    if joined:
         return run_id, ""
     db.execute("UPDATE run SET current = 0 WHERE id = ?", (run_id,))
-    return "", run_id if fresh else ""
+    return "", run_id if again else ""
 
 
 def _insert(db: sqlite3.Connection, new: NewRun, now: float, *, lease: float | None = None) -> str:
     """Keep a run, due now, or with a `lease` in seconds claimed; its id."""
-    run_id = _new_id()
+    run_id = new_id()
     held = ("queued", 0, now) if lease is None else ("running", 1, now + lease)
-    db.execute(RECORD, (run_id, new.hook, *held, now, new.dedupe_key, new.replaces, *_new_row(new)))
+    db.execute(RECORD, (run_id, new.hook, *held, now, new.dedupe_key, new.replaces, *new_row(new)))
     return run_id
 
 
@@ -734,38 +715,17 @@ def _pace(db: sqlite3.Connection, hook: str, terms: Terms, now: float) -> None:
     """Keep the hook's rate: the generic cell rate algorithm, one row a hook. Raises Full."""
     if terms.rate is None:
         return
-    step = terms.rate.seconds / terms.rate.count
     row = db.execute("SELECT free_at FROM pace WHERE hook = ?", (hook,)).fetchone()
-    # A clock that was set back must not shut the hook for longer than its whole period.
-    free_at = min(max(row[0], now), now + terms.rate.seconds) if row else now
-    wait = free_at + step - now - terms.rate.seconds
-    if wait > 1e-3:  # a float that counts seconds since 1970 resolves no more than 2e-7
-        raise Full("its rate is used up", wait, rate=True)
+    free_at = paced(terms.rate, row[0] if row else None, now)
     db.execute(
         "INSERT INTO pace VALUES (?, ?) ON CONFLICT DO UPDATE SET free_at = excluded.free_at",
-        (hook, free_at + step),
+        (hook, free_at),
     )
 
 
-class _Room:
-    """Keeps the bound of each hook's queue, and counts what waits as seldom as it can.
-
-    Counting takes as long as the queue is. So a count stands, and what is recorded comes on
-    top, until the bound is reached; only then is it worth another. Claims made it too high
-    meanwhile; too low it is by no more than was under way when it was made, and came back.
-    """
-
-    def __init__(self) -> None:
-        self.waiting: dict[str, int] = {}
-
-    def take(self, db: sqlite3.Connection, hook: str, queue: int) -> None:
-        """Count one more. Raises Full."""
-        waiting = self.waiting.get(hook, queue)
-        if waiting >= queue:
-            [waiting] = db.execute(WAITING, (hook, queue)).fetchone()
-            if waiting >= queue:
-                raise Full(f"{waiting} runs of it are waiting", 10.0)
-        self.waiting[hook] = waiting + 1
+def _waiting(db: sqlite3.Connection, hook: str, most: int) -> int:
+    [waiting] = db.execute(WAITING, (hook, most)).fetchone()
+    return int(waiting)
 
 
 def _sweep(
@@ -795,10 +755,10 @@ def _cut_off(
 ) -> State:
     """An attempt came to no end of its own: the run is due again, or that was one too many."""
     db.execute(CUT_OFF, ("interrupted", seq, attempt))
-    if rerun and interruptions < MOST_INTERRUPTIONS:
+    told = cut_off(interruptions, rerun)
+    if not told:
         db.execute(AGAIN, (now, interruptions, seq))
         return State.QUEUED
-    told = INTERRUPTED_TOO_OFTEN if rerun else NOT_TO_RERUN
     db.execute(FAIL, (now, seq))
     db.execute(FAIL_ATTEMPT, (seq, attempt, now, Why.INTERRUPTED, told))
     return State.FAILED
@@ -894,89 +854,3 @@ def _prepare(db: sqlite3.Connection, say: Callable[[str], None]) -> None:
                 "with many runs in it that takes a while"
             )
         db.executescript(f"BEGIN;{''.join(steps)}PRAGMA user_version = {len(MIGRATIONS)};COMMIT;")
-
-
-def _lock(folder: Path) -> int:
-    """Hold the folder for this process; the system lets go of it however we end."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = os.open(folder / "runs.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise Trouble(
-            f"the folder {folder} cannot be written: {error.strerror}; "
-            "name another with --data DIR or DATA_DIR"
-        ) from None
-    give_up = time.monotonic() + PREDECESSOR
-    while not _try_lock(lock):
-        if _holder_lives(lock) or time.monotonic() > give_up:
-            os.close(lock)
-            raise Trouble(
-                f"another runner works in {folder}; stop it, or name another folder with --data DIR"
-            ) from None
-        time.sleep(0.02)  # its supervisor is ending the scripts that it left
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, str(os.getpid()).encode(), 0)
-    return lock
-
-
-def _try_lock(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-def _holder_lives(lock: int) -> bool:
-    """True if the runner that wrote its pid into the lock is there; its supervisor is, anyway."""
-    written = os.pread(lock, 20, 0)
-    if not written.isdigit():
-        return True  # it has only just come
-    try:
-        os.kill(int(written), 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _new_id() -> str:
-    """20 base32 characters, 100 random bits: not to be guessed."""
-    return base64.b32encode(secrets.token_bytes(13)).decode()[:20].lower()
-
-
-def _new_row(new: NewRun) -> tuple[object, ...]:
-    return (
-        new.method,
-        new.path,
-        json.dumps(dict(new.params)),
-        new.query,
-        json.dumps(dict(new.headers)),
-        new.content_type,
-        new.remote_addr,
-        new.delivery_id,
-        new.event,
-        new.body,
-    )
-
-
-def _claim(row: tuple[Any, ...], asked_at: float) -> Claim:
-    run_id, seq, attempt, *delivery, failures, interruptions = row
-    new = new_run(tuple(delivery))
-    return Claim(run_id, seq, attempt, new, failures, interruptions, asked_at)
-
-
-def _attempt_row(claim: Claim, outcome: Outcome) -> tuple[object, ...]:
-    return (
-        outcome.state,
-        outcome.why,
-        outcome.exit_code,
-        outcome.signal,
-        outcome.detail,
-        outcome.seconds,
-        outcome.stdout,
-        outcome.stderr,
-        claim.seq,
-        claim.attempt,
-    )

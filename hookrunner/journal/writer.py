@@ -15,12 +15,13 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from hookrunner.model import Claim, Full, JournalUnavailable, Terms
+from hookrunner.counts import SHORT, Durations
+from hookrunner.journal.look import Look
+from hookrunner.model import Claim, Full, JournalUnavailable
 
 T = TypeVar("T")
 
@@ -76,25 +77,6 @@ class Job(Generic[T]):
             self.then(unavailable)
 
 
-@dataclass(eq=False, slots=True)
-class Look:
-    """Somebody who looks for a run of these hooks that is due.
-
-    The claim lasts `lease` seconds; `until` is when to go without one (monotonic clock).
-    """
-
-    hooks: Mapping[str, Terms]
-    lease: float
-    mine: Collection[str]
-    until: float
-    then: Callable[[Claim | JournalUnavailable | None], None]
-
-    def asks_as(self, other: Look) -> bool:
-        """True if what the other was not found is not there for this one either."""
-        same = self.hooks is other.hooks or self.hooks == other.hooks
-        return self.mine is other.mine and same
-
-
 class Writer:
     """Does what is asked for, in order, and commits it."""
 
@@ -132,6 +114,9 @@ class Writer:
 
         self._seconds = 0.0
         """What a synced commit takes, of late."""
+
+        self.commits = Durations(SHORT)
+        """What they have taken, all of them."""
 
         self._wakes_at = 0.0
         """When the thread, which sleeps, will wake (monotonic clock); 0 if it does not sleep."""
@@ -365,7 +350,9 @@ class Writer:
         began = time.perf_counter()
         self._db.execute("COMMIT")
         if synced:
-            self._seconds += (time.perf_counter() - began - self._seconds) * LATEST
+            took = time.perf_counter() - began
+            self._seconds += (took - self._seconds) * LATEST
+            self.commits.add(took)
 
     def _set_synced(self, synced: bool) -> None:
         if synced is not self._synced:

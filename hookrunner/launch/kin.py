@@ -100,7 +100,7 @@ def end_marked(mark: bytes) -> None:
     """
     give_up = time.monotonic() + UNKILLABLE
     while time.monotonic() < give_up:
-        left = [pid for pid in _orphans() if _belongs(pid, set(), {mark})]
+        left = [pid for pid in _orphans() if _belongs(pid, set(), (mark + b"\0",))]
         if not left:
             return
         for pid in left:
@@ -119,15 +119,16 @@ def _orphans() -> list[int]:
     return descendants(os.getpid()) if sys.platform == "linux" else []
 
 
-def end_recorded(register: Path, runs: Collection[str]) -> int:
+def end_recorded(register: Path, marked: Collection[str]) -> int:
     """KILL what a runner and a supervisor that both died have left behind; return how many.
 
     The register has each script's pid and start time, which together name one process;
-    with it goes its session. What has left even that session still has HOOK_RUN of one
-    of the unfinished runs in its environment, unless it took pains to lose it.
+    with it goes its session. What has left even that session still has a variable in its
+    environment that begins as one of `marked` (or is it, if that ends with a NUL), unless it
+    took pains to lose it.
     """
     leaders = _recorded(register)
-    marks = {f"HOOK_RUN={run}".encode() for run in runs}
+    marks = tuple(mark.encode() for mark in marked)
     ended: set[int] = set()
     give_up = time.monotonic() + UNKILLABLE
     while sys.platform == "linux" and time.monotonic() < give_up:
@@ -205,7 +206,7 @@ def _started_between(pid: int, first: str = "", last: str = "") -> bool:
     return known and int(first) <= (started or 0) <= int(last)
 
 
-def _belongs(pid: int, leaders: set[int], marks: set[bytes]) -> bool:
+def _belongs(pid: int, leaders: set[int], marks: tuple[bytes, ...]) -> bool:
     fields = stat_fields(pid)
     if not fields or fields[0] in "ZX" or pid == os.getpid():
         return False
@@ -214,7 +215,8 @@ def _belongs(pid: int, leaders: set[int], marks: set[bytes]) -> bool:
     if not marks:
         return False
     try:
-        return not marks.isdisjoint(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
+        environ = b"\0" + Path(f"/proc/{pid}/environ").read_bytes()
+        return any(b"\0" + mark in environ for mark in marks)
     except OSError:
         return False
 

@@ -132,6 +132,10 @@ class Nursery:
         self._order_children(server)
         return True
 
+    def spares(self) -> int:
+        """How many children stand ready."""
+        return sum(len(server.spares) for server in self._servers.values())
+
     def hear(self, fd: int) -> bool:
         """A descriptor is ready; False if it is none of ours."""
         server = self._servers.get(fd)

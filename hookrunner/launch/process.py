@@ -25,13 +25,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hookrunner.counts import Count
 from hookrunner.launch import kin
 from hookrunner.launch.output import Capture
 from hookrunner.log import Level
@@ -59,6 +60,9 @@ SHORTEST_RESTART, LONGEST_RESTART = 0.1, 5.0
 SECOND_THOUGHT = 1.0
 """Seconds that a death by TERM, which nobody here sent, waits for word of a stop: a
 platform sends TERM to every process, and the script may be quicker to die than we to hear."""
+
+SOON_TOLD = 0.5
+"""Seconds that the supervisor is given to say something; what it said before counts then."""
 
 Say = Callable[[Level, str], None]
 
@@ -116,6 +120,9 @@ class ProcessLauncher:
         self._supervisors = 0
         self._ready: bytes | None = None
         self._unread = b""
+        self._starts = Count()
+        self._spares = 0
+        self._asking: list[threading.Event] = []
         kin.adopt_orphans()
         self._begin_supervisor()
         self._watcher = threading.Thread(target=self._watch_supervisor, name="watch", daemon=True)
@@ -143,6 +150,20 @@ class ProcessLauncher:
         with self._lock:
             found = [r for r in self._running.values() if r.start.run_id == run_id]
         return (found[0].out.result(), found[0].err.result()) if found else None
+
+    def starts(self) -> Mapping[str, int]:
+        """How many were started warm, cold, and missed; see `seams.Launcher.starts`."""
+        seen = self._starts.seen()
+        return {kind: seen.get((kind,), 0) for kind in ("warm", "cold", "missed")}
+
+    def spares(self) -> int:
+        """How many stand ready; not to be called on the loop's thread, which hears of it."""
+        told = threading.Event()
+        with self._lock:
+            self._asking.append(told)
+            self._send({"do": "count"})
+        told.wait(SOON_TOLD)
+        return self._spares
 
     def cancel(self, run_id: str) -> None:
         """TERM to one script, and KILL if that does not do."""
@@ -193,8 +214,8 @@ class ProcessLauncher:
                 ended=ended,
                 began=began,
                 supervisor=self._supervisors,
-                out=Capture(start.max_output),
-                err=Capture(start.max_output),
+                out=Capture(start.max_output, start.secrets),
+                err=Capture(start.max_output, start.secrets),
             )
             self._enrol(running, theirs)
         except (OSError, ValueError):
@@ -288,8 +309,17 @@ class ProcessLauncher:
                 self._say(*said["say"])
             elif "left" in said:
                 _remove(said["left"])
+            elif "spares" in said:
+                self._take_count(said["spares"])
             elif running := self._running.get(said["number"]):
                 self._see_end(running, said)
+
+    def _take_count(self, spares: int) -> None:
+        self._spares = spares
+        with self._lock:
+            asking, self._asking = self._asking, []
+        for told in asking:
+            told.set()
 
     def _see_end(self, running: _Running, report: dict[str, Any] | None) -> None:
         """A script has ended, or its supervisor has, and has not said how the script did."""
@@ -306,6 +336,8 @@ class ProcessLauncher:
         if report is not None and "errno" in report:
             running.ended(_not_started(running.start, report["errno"], report["file"]))
             return
+        if report is not None:
+            self._starts.add(_kind(running.start, warm=report.get("warm", False)))
         code = report["code"] if report else -int(signal.SIGKILL)
         why = report["why"] if report else "supervisor"
         seconds = time.monotonic() - running.began
@@ -434,6 +466,13 @@ def _specification(start: Start, number: int) -> bytes:
         "request": start.request,
     }
     return marshal.dumps(said)  # both ends are the same Python
+
+
+def _kind(start: Start, *, warm: bool) -> str:
+    """How a script was started, as `seams.Launcher.starts` has it."""
+    if warm:
+        return "warm"
+    return "missed" if start.warm else "cold"
 
 
 def _plan(ready: Ready) -> dict[str, Any]:

@@ -199,6 +199,9 @@ class Supervisor:
         if order["do"] == "serve":
             self.nursery.serve(json.loads(more))
             return
+        if order["do"] == "count":
+            self._tell({"spares": self.nursery.spares()})
+            return
         number, now = order["number"], time.monotonic()
         if (script := self.scripts.get(number)) is None:
             return  # it has ended in the meantime
@@ -360,7 +363,8 @@ class Supervisor:
             # It may be run again: nothing of it shall be there to meet the next.
             kin.end_marked(script.mark)
         del self.scripts[script.number]
-        self._tell({"number": script.number, "code": code, "why": script.why})
+        warm = bool(script.server)
+        self._tell({"number": script.number, "code": code, "why": script.why, "warm": warm})
         if script.folder:
             self.left.append(script.folder)
         if not self.scripts and self.register:

@@ -48,6 +48,11 @@ ANSWERS: Mapping[str, _Page] = {
             "503": answer("What is wrong.", "application/problem+json", schema("Problem")),
         },
     ),
+    "GET /-/metrics": _Page(
+        "metrics",
+        "Numbers for Prometheus",
+        {"200": answer("All of them.", "text/plain", TEXT)},
+    ),
     "GET /-/": _Page("overview", "What goes on", _told("All hooks, and what runs.", "Overview")),
     "GET /-/hooks": _Page(
         "list_hooks", "All hooks, with their last 24 hours", _told("All of them.", "HookList")

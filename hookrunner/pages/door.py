@@ -32,7 +32,7 @@ def login(wrong: str = "", onward: str = "/-/") -> str:
         method="post",
         action=links.login(onward),
     )
-    return _alone("Log in", tag("h1", "Log in"), form)
+    return _alone("Error: Log in" if wrong else "Log in", tag("h1", "Log in"), form)
 
 
 def error(status: int, title: str, detail: str) -> str:

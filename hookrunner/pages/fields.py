@@ -59,8 +59,10 @@ def _says(root: Node) -> bool:
 
 
 def _row(node: Node) -> list[Inside]:
-    if not node.pointer:
-        name: Inside = tag("span", "the payload", class_="soft")
+    if node.is_branch:
+        name: Inside = tag("span", "as ", node.title, class_="soft")
+    elif not node.pointer:
+        name = tag("span", "the payload", class_="soft")
     elif node.pointer.endswith("/-"):
         name = tag("span", "each item", class_="soft")
     else:
@@ -68,15 +70,20 @@ def _row(node: Node) -> list[Inside]:
     indent = f"deep-{min(node.depth - 1, 5)}" if node.depth > 1 else None
     title = node.schema.get("title")
     told = [title] if isinstance(title, str) and title != node.name else []
+    needed = node.required and node.pointer and not node.is_branch
     return [
         tag("div", name, class_=indent),
-        " or ".join(sorted(node.types)) or "any",
-        tag("span", "required", class_="needed")
-        if node.required and node.pointer
-        else parts.NOTHING,
+        " or ".join(sorted(_types(node))) or "any",
+        tag("span", "required", class_="needed") if needed else parts.NOTHING,
         join([tag("span", rule, class_="rule") for rule in _rules(node)]) or parts.NOTHING,
         " – ".join(filter(None, [*told, node.description])) or parts.NOTHING,
     ]
+
+
+def _types(node: Node) -> frozenset[str]:
+    """The types that a value may have; of several kinds, those of each, if all say one."""
+    each = [_types(branch) for branch in node.branches]
+    return frozenset().union(*each) if each and all(each) else node.types
 
 
 def _rules(node: Node) -> Iterator[str]:
@@ -93,10 +100,12 @@ def _rules(node: Node) -> Iterator[str]:
         if schema.get(keyword) is True:
             yield words
     for keyword, words in BRANCHES.items():
-        if isinstance(schema.get(keyword), list):
-            yield f"{words} {len(schema[keyword])}: " + ", or ".join(
-                _branch(branch) for branch in schema[keyword][:MOST_VALUES]
-            )
+        if keyword == node.branching:
+            yield f"{words}: " + ", or ".join(branch.title for branch in node.branches)
+        elif isinstance(schema.get(keyword), list):
+            kinds = [_branch(branch) for branch in schema[keyword][:MOST_VALUES]]
+            rest = len(schema[keyword]) - MOST_VALUES
+            yield f"{words}: " + ", or ".join(kinds) + (f", or {rest} more" if rest > 0 else "")
     if schema.get("additionalProperties") is False:
         yield "no other fields"
     if schema.get("not") == {}:

@@ -13,16 +13,19 @@ def page(frame: Frame, shown: HookPage) -> str:
     """A hook as HTML."""
     line = shown.line
     off = tag("p", "Switched off: ", line.off, class_="off") if line.off else None
+    wrong = tryform.summary(shown)
+    form = layout.section("Try it", tryform.form(frame, shown))
+    activity = [_figures(frame, shown), _runs(frame, shown)]
     return layout.page(
         frame,
-        line.path,
+        f"Error: {line.path}" if wrong else line.path,
         layout.heading(tag("code", line.path)),
+        wrong,
         off,
-        _figures(frame, shown),
-        _runs(frame, shown),
-        layout.section("Try it", tryform.form(frame, shown)),
+        # Whoever has something to mend wants to see that first.
+        *([form, *activity] if wrong else [*activity, form]),
         _schema(shown),
-        layout.section("Settings", parts.pairs(shown.settings, "wide")),
+        layout.section("Settings", parts.pairs(shown.settings, "wide settings")),
         place="",
     )
 

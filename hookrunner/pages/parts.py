@@ -57,10 +57,17 @@ def time(seconds: float | None, now: float, *, whole: bool = False) -> Html:
     return tag("time", said, Html(" "), since, datetime=exact, title=exact)
 
 
-def duration(seconds: float | None) -> Html | str:
-    """A duration as people say it: `42 ms`, `3.1 s`, `2 min 5 s`."""
-    if seconds is None:
-        return NOTHING
+def duration(seconds: float | None) -> Html:
+    """A duration as people say it, on one line: `42 ms`, `3.1 s`, `2 min 5 s`."""
+    return NOTHING if seconds is None else unbroken(_duration(seconds))
+
+
+def unbroken(words: str) -> Html:
+    """Words that stay on one line wherever there is room for them."""
+    return tag("span", words, class_="unbroken")
+
+
+def _duration(seconds: float) -> str:
     if seconds < 0.9995:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 59.95:
@@ -217,3 +224,14 @@ def pager(newest: str, older: str) -> Html:
     if older:
         inside.append(tag("a", "Older »", href=older, rel="next"))
     return tag("nav", *inside, aria_label="Pages", class_="pager") if inside else Html("")
+
+
+def whereabouts(newest: str, times: Sequence[float], frame: Frame) -> Html | None:
+    """On which page of a list one is, if that is not its first, and how one gets there."""
+    if not newest:
+        return None
+    back = tag("a", "Back to the newest", href=newest)
+    if not times:
+        return tag("p", "There is nothing older than where you are. ", back, ".", class_="empty")
+    first, last = (time(each, frame.now, whole=True) for each in (times[0], times[-1]))
+    return tag("p", "Older ones: from ", first, " back to ", last, ". ", back, ".", class_="soft")

@@ -15,15 +15,24 @@ def page(frame: Frame, shown: RefusalList) -> str:
     if shown.refusals:
         rows = [_row(refusal, frame) for refusal in shown.refusals]
         listed = parts.table("Refused deliveries, the newest first", HEADINGS, rows)
+    elif shown.newest:
+        listed = Html("")
     else:
         listed = layout.empty("Nothing has been turned away.")
+    where = parts.whereabouts(shown.newest, [each.at for each in shown.refusals], frame)
     return layout.page(
         frame,
         "Refusals",
         layout.heading("Refusals"),
         tag("p", "Deliveries that were turned away. ", kept, class_="soft"),
         _counts(shown),
-        tag("div", listed, parts.pager(shown.newest, shown.older), class_="panel"),
+        tag(
+            "div",
+            where,
+            listed,
+            parts.pager(shown.newest if shown.refusals else "", shown.older),
+            class_="panel",
+        ),
         place="Refusals",
     )
 
@@ -43,6 +52,6 @@ def _row(refusal: Refusal, frame: Frame) -> list[Inside]:
         tag("code", refusal.method, " ", refusal.path),
         join([tag("span", str(refusal.status), class_="badge failed")]),
         refusal.why,
-        tag("code", refusal.address) if refusal.address else parts.NOTHING,
-        parts.size(refusal.size) if refusal.size else parts.NOTHING,
+        tag("code", refusal.address, class_="unbroken") if refusal.address else parts.NOTHING,
+        parts.unbroken(parts.size(refusal.size)) if refusal.size else parts.NOTHING,
     ]

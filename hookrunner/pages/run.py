@@ -126,7 +126,8 @@ def _stream(shown: RunPage, each: Shown, name: str, *, live: bool, last: bool) -
     mark = tag("span", "|" if out else "!", class_="mark", aria_hidden="true")
     raw = tag(
         "a",
-        f"Raw, {parts.size(whole)}" if whole else "Raw",
+        # While it grows nobody would tell how much it has become.
+        f"Raw, {parts.size(whole)}" if whole and not live else "Raw",
         tag("span", f" ({name} of attempt {number})", class_="unseen"),
         href=links.output(shown.run.run_id, name, number),
         class_="ago",
@@ -166,7 +167,8 @@ def _cut(words: str) -> Html:
 def _payload(shown: RunPage) -> Html:
     new = shown.new
     kind = new.content_type or "no content type"
-    said = tag("span", f"{kind}, {parts.size(len(new.body))}", class_="soft ago")
+    size = len(new.body) if shown.size is None else shown.size
+    said = tag("span", f"{kind}, {parts.size(size)}", class_="soft ago")
     return layout.section("Payload", body.shown(new), beside=said)
 
 

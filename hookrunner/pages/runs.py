@@ -16,6 +16,8 @@ def page(frame: Frame, shown: RunList) -> str:
         listed = parts.runs_table("Runs, the newest first", shown.runs, frame)
     elif shown.searched_to is not None:
         listed = layout.empty("Nothing found so far.")
+    elif shown.newest:
+        listed = Html("")
     elif shown.filter != Filter():
         all_runs = tag("a", "See all runs", href="/-/runs")
         listed = layout.empty("No run fits the filter. ", all_runs, ".")
@@ -23,12 +25,22 @@ def page(frame: Frame, shown: RunList) -> str:
         listed = layout.empty("No run is kept. As soon as a hook is called, its run is here.")
     further = _further(shown, frame)
     older = "" if further else shown.older
+    where = parts.whereabouts(shown.newest, [run.recorded_at for run in shown.runs], frame)
+    if not shown.runs and shown.searched_to is not None:
+        where = None
     return layout.page(
         frame,
-        "Runs",
+        "Error: Runs" if shown.wrong else "Runs",
         layout.heading("Runs"),
         tag("div", _filter(shown), class_="panel"),
-        tag("div", listed, further, parts.pager(shown.newest, older), class_="panel"),
+        tag(
+            "div",
+            where,
+            listed,
+            further,
+            parts.pager("" if where and not shown.runs else shown.newest, older),
+            class_="panel",
+        ),
         place="Runs",
     )
 

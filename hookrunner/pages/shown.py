@@ -4,7 +4,7 @@ A page is a function of a Frame and of one of these: `overview.page`, `runs.page
 `hook.page`, `refusals.page`; `door.login` and `door.error` need no more than words.
 
 Forms post, each with a hidden field `csrf`, to `/-/runs/ID/replay`, `/-/runs/ID/cancel`,
-`/-/logout` and `/-/hook/try` (what `tryform.read` reads); the login posts `token` and `next`
+`/-/logout` and `/-/hook/try` (what `posted.read` reads); the login posts `token` and `next`
 to `/-/login`. Runs are filtered by a GET of `/-/runs` with the fields of Filter.
 """
 
@@ -92,7 +92,7 @@ class RunList:
     """The address of what comes after these; empty for nothing."""
 
     newest: str = ""
-    """The address of the first page, if this is another; else empty."""
+    """The address of the first page, if this is another; else empty. The same of refusals."""
 
     searched_to: float | None = None
     """How far back a search has looked if it stopped there, and `older` goes on from it."""
@@ -133,6 +133,9 @@ class RunPage:
     the run has ended, started, or begun another attempt.
     """
 
+    size: int | None = None
+    """Bytes of the payload as it was sent; in `new` its secrets are masked."""
+
     can_replay: bool = False
     can_cancel: bool = False
     replaced_by: str = ""
@@ -146,6 +149,9 @@ class Trial:
     posted: Sequence[tuple[str, str]] = ()
     errors: Mapping[str, str] = field(default_factory=dict)
     """By JSON Pointer into the payload, or by a field's name; "" for the whole."""
+
+    refused: str = ""
+    """Why it was not taken, if that is not for what was written; a sentence without its stop."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,12 @@ MOST_NODES = 300
 MOST_HOPS = 16
 """References one after the other, before there is something."""
 
+MOST_BRANCHES = 8
+"""Kinds of value, by `oneOf` or `anyOf`, that are told apart; of more, the rule is named alone."""
+
+MOST_NAMED = 3
+"""Fields that a kind of value is called after, if it has no other name."""
+
 MOST_READ = 5000
 """Schemas that are looked into, however often they name each other."""
 
@@ -45,6 +51,19 @@ class Node:
     cut: bool = False
     """True if there is more below than the tree goes."""
 
+    key: str = ""
+    """The name of its field in a form: its pointer, but that each branch has fields of its own.
+
+    A `~` that neither 0 nor 1 follows is in no pointer, so that no two keys are the same.
+    """
+
+    branches: Sequence[Node] = ()
+    """What it is one of (`oneOf`), or any of (`anyOf`): each with what it has in common with
+    the others. All of them stand for the same place."""
+
+    branching: str = ""
+    """The keyword that has the branches."""
+
     @property
     def kind(self) -> str:
         """The type it has but for null, if there is just one; else empty."""
@@ -52,6 +71,11 @@ class Node:
         if types == {"integer", "number"}:
             return "number"
         return next(iter(types)) if len(types) == 1 else ""
+
+    @property
+    def is_branch(self) -> bool:
+        """True if it is one of the kinds that another node may be."""
+        return "~b" in self.key.rpartition("/")[2]
 
     @property
     def title(self) -> str:
@@ -67,13 +91,13 @@ class Node:
 
 def grow(schema: Json) -> Node:
     """The tree of a whole schema."""
-    return _Tree(schema).node("", "", schema, required=True, depth=0)
+    return _Tree(schema).node("", "", "", schema, required=True, depth=0)
 
 
 def walk(node: Node) -> Iterator[Node]:
     """A node and all below it, in the schema's order."""
     yield node
-    for child in node.inside:
+    for child in (*node.inside, *node.branches):
         yield from walk(child)
     if node.item is not None:
         yield from walk(node.item)
@@ -85,36 +109,111 @@ class _Tree:
     made: int = field(default=0)
     read: int = field(default=0)
 
-    def node(self, place: str, name: str, schema: Json, *, required: bool, depth: int) -> Node:
+    def node(
+        self, place: str, key: str, name: str, schema: Json, *, required: bool, depth: int
+    ) -> Node:
         self.made += 1
-        whole = self.resolved(schema)
+        whole = self.of_one_kind(self.resolved(schema))
         properties = whole.get("properties")
         properties = properties if isinstance(properties, dict) else {}
         items = whole.get("items")
-        below = bool(properties) or isinstance(items, dict)
+        branching = self.branching(whole)
+        below = bool(properties) or isinstance(items, dict) or bool(branching)
         deep_enough = depth >= DEEPEST
         inside: list[Node] = []
         item = None
         cut = below and deep_enough
-        if not deep_enough:
+        branches: Sequence[Node] = ()
+        if branching and not deep_enough:
+            branches = self.branches(place, key, whole, branching, required, depth + 1)
+            cut = not branches
+        elif not deep_enough:
             needed = whole.get("required")
             needed = needed if isinstance(needed, list) else []
-            for key, value in properties.items():
+            for named, value in properties.items():
                 if self.made >= MOST_NODES:
                     cut = True
                     break
                 inside.append(
                     self.node(
-                        f"{place}/{escaped(key)}",
-                        key,
+                        f"{place}/{escaped(named)}",
+                        f"{key}/{escaped(named)}",
+                        named,
                         value,
-                        required=key in needed,
+                        required=named in needed,
                         depth=depth + 1,
                     )
                 )
             if isinstance(items, dict):
-                item = self.node(f"{place}/-", "each", items, required=False, depth=depth + 1)
-        return Node(place, name, whole, types(whole), required, depth, inside, item, cut)
+                at = (f"{place}/-", f"{key}/-")
+                item = self.node(*at, "each", items, required=False, depth=depth + 1)
+        return Node(
+            place,
+            name,
+            whole,
+            types(whole),
+            required,
+            depth,
+            inside,
+            item,
+            cut,
+            key,
+            branches,
+            branching if branches else "",
+        )
+
+    def of_one_kind(self, whole: Mapping[str, Json], hops: int = MOST_HOPS) -> Mapping[str, Json]:
+        """A schema of several kinds of value as one without: if all but one of them is null, as
+        many a generator writes what may be null, or if all are single values."""
+        keyword = _branching(whole)
+        if not keyword or not hops:
+            return whole
+        rest = {name: value for name, value in whole.items() if name != keyword}
+        parts = [self.resolved(part) for part in whole[keyword][: MOST_BRANCHES + 1]]
+        some = [part for part in parts if types(part) != {"null"}]
+        if len(some) == 1:
+            one = self.of_one_kind(_together(rest, some[0]), hops - 1)
+            return _or_null(one) if len(parts) > 1 else one
+        if all("const" in part for part in parts) and len(parts) == len(whole[keyword]):
+            return {**rest, "enum": [part["const"] for part in parts]}
+        return whole
+
+    def branching(self, whole: Mapping[str, Json]) -> str:
+        """The keyword by which a value is one of several kinds; empty if it is not, if they are
+        too many, or if they say no more than which fields go together."""
+        keyword = _branching(whole)
+        parts = whole.get(keyword, ())
+        if len(parts) > MOST_BRANCHES:
+            return ""
+        return keyword if any(_has_shape(self.resolved(part)) for part in parts) else ""
+
+    def branches(
+        self,
+        place: str,
+        key: str,
+        whole: Mapping[str, Json],
+        keyword: str,
+        required: bool,
+        depth: int,
+    ) -> Sequence[Node]:
+        """A node for each kind; none at all if the tree has grown too large for them."""
+        own = (keyword, "title", "description", "default", "examples")
+        common = {name: value for name, value in whole.items() if name not in own}
+        made: list[Node] = []
+        names: set[str] = set()
+        for at, part in enumerate(whole[keyword]):
+            if self.made >= MOST_NODES:
+                return ()
+            schema: Mapping[str, Json] = self.resolved(part)
+            if not types(schema) or "object" in types(schema):
+                schema = _together(schema, common)
+            name = _called(part, schema)
+            name = f"{name} ({at + 1})" if name in names else name
+            names.add(name)
+            made.append(
+                self.node(place, f"{key}~b{at}", name, schema, required=required, depth=depth)
+            )
+        return made
 
     def resolved(self, schema: Json, hops: int = MOST_HOPS) -> Mapping[str, Json]:
         """A schema with its references, and all of its `allOf`, put into it."""
@@ -148,6 +247,52 @@ class _Tree:
                 if isinstance(schema, dict) and schema.get("$anchor") == place:
                     return schema
         return None
+
+
+def _branching(whole: Mapping[str, Json]) -> str:
+    return next(
+        (name for name in ("oneOf", "anyOf") if isinstance(whole.get(name), list) and whole[name]),
+        "",
+    )
+
+
+def _has_shape(schema: Mapping[str, Json]) -> bool:
+    """True if a schema says what a value is made of, and not just what goes together."""
+    return any(name in schema for name in ("type", "properties", "const", "enum", "items"))
+
+
+def _or_null(schema: Mapping[str, Json]) -> Mapping[str, Json]:
+    """The schema, or null."""
+    known = types(schema)
+    if not known or "null" in known:
+        return schema
+    whole = {**schema, "type": sorted(known | {"null"})}
+    if "const" in whole:
+        whole["enum"] = [whole.pop("const")]
+    if isinstance(whole.get("enum"), list):
+        whole["enum"] = [*whole["enum"], None]
+    return whole
+
+
+def _called(part: Json, schema: Mapping[str, Json]) -> str:
+    """What one of several kinds of value may be called: by the field that tells it from the
+    others, by what it is defined as, by its type or its fields."""
+    title = schema.get("title")
+    if isinstance(title, str) and title.strip():
+        return title
+    fields = schema.get("properties")
+    fields = fields if isinstance(fields, dict) else {}
+    for name, value in fields.items():
+        if isinstance(value, dict) and isinstance(value.get("const"), str):
+            return f"{name} {value['const']}"
+    reference = part.get("$ref") if isinstance(part, dict) else None
+    if isinstance(reference, str) and (last := reference.rpartition("/")[2]):
+        return unquote(last)
+    if fields:
+        return "with " + ", ".join(list(fields)[:MOST_NAMED])
+    if isinstance(schema.get("const"), str):
+        return str(schema["const"])
+    return " or ".join(sorted(types(schema))) or "anything else"
 
 
 def escaped(key: str) -> str:

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from hookrunner import units
 from hookrunner.advice import advice
 from hookrunner.config import switched_off
-from hookrunner.model import BadConfig, Hook
+from hookrunner.journal.opening import check_url
+from hookrunner.model import BadConfig, Hook, Trouble
 from hookrunner.verbs import terminal
-from hookrunner.verbs.context import context
+from hookrunner.verbs.context import Context, context
 
 KEYS = ("path", "methods", "auth", "script", "respond", "state")
 HEADINGS = ("PATH", "METHODS", "WHO MAY POST", "SCRIPT", "ANSWERS", "STATE")
@@ -28,12 +29,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, given: Mapping[str, str]) -> int:
     project = context(arguments, given)
+    problems = _problems(project)
     try:
         config = project.load()
     except BadConfig as error:
+        problems += error.problems
+    if problems:
         if not arguments.json:
-            raise
-        terminal.show_json({"problems": error.problems})
+            raise BadConfig(problems)
+        terminal.show_json({"problems": problems})
         return 1
     lines = switched_off(config, on_dyno=project.on_dyno)
     warnings = list(advice(config))
@@ -45,6 +49,16 @@ def run(arguments: argparse.Namespace, given: Mapping[str, str]) -> int:
         terminal.table(HEADINGS, [_row(hook) for hook in config.hooks.values()])
         terminal.complain([*lines, *(f"warning: {line}" for line in warnings)])
     return 1 if lines else 0
+
+
+def _problems(project: Context) -> list[str]:
+    """What is wrong with the URL of the journal's database, if there is one."""
+    try:
+        if project.database:
+            check_url(project.database)
+    except Trouble as error:
+        return [str(error)]
+    return []
 
 
 def _row(hook: Hook) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hookrunner import envfile, units
-from hookrunner.config import MASKED, Config, load
+from hookrunner.config import MASKED, Config, load, passwords
+from hookrunner.journal import where
 from hookrunner.model import BadConfig, Trouble
 
 PLACEHOLDER = "https://YOUR-APP.herokuapp.com"
@@ -44,6 +45,11 @@ class Context:
     def on_dyno(self) -> bool:
         return "DYNO" in self.environ
 
+    @property
+    def database(self) -> str:
+        """The URL of the database that has the journal; empty for a file. Raises Trouble."""
+        return where.database(self.environ)
+
     def load(self) -> Config:
         """What hooks.yaml says. Raises BadConfig."""
         return load(self.config, self.given)
@@ -60,7 +66,7 @@ class Context:
             named = []
         in_file = envfile.read(self.root / ".env", [])
         values = {self.environ.get(name, "") for name in (*named, *MASKED)}
-        return (values | set(in_file.values())) - {""}
+        return (values | set(in_file.values()) | passwords(self.environ)) - {""}
 
 
 def context(arguments: argparse.Namespace, given: Mapping[str, str]) -> Context:

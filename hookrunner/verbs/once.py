@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace, given: Mapping[str, str]) -> int:
                 f"try --file payload.json {words[0]}"
             )
         runs = source(arguments, project)
-        new = _stored(runs.whole(find(runs, words[0])))
+        new = _stored(runs.whole(find(runs, words[0]), exact=True))
         hook = config.hooks.get(new.hook)
         if hook is None and len(words) < 2:
             raise Trouble(f"its path, {new.hook}, is not in hooks.yaml any more; name a script")

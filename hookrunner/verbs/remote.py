@@ -102,8 +102,9 @@ class Server:
     def named(self, part: str) -> list[str]:
         return [run["run"] for run in self._listed(f"id={quote(part, safe='')}")]
 
-    def whole(self, run_id: str) -> dict[str, Json]:
-        return self._ask("GET", f"/-/runs/{run_id}", shape.WHOLE)
+    def whole(self, run_id: str, *, exact: bool = False) -> dict[str, Json]:
+        asked = "?exact=1" if exact else ""
+        return self._ask("GET", f"/-/runs/{run_id}{asked}", shape.WHOLE)
 
     def printed(self, run_id: str, number: int, stdout: int, stderr: int) -> dict[str, Json]:
         asked = f"attempt={number}&stdout={stdout}&stderr={stderr}"

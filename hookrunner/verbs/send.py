@@ -18,10 +18,9 @@ from queue import Empty, SimpleQueue
 from urllib.parse import urlencode
 
 from hookrunner import form, jsontext, madeup, route
-from hookrunner.app import ADDRESS
 from hookrunner.auth.outgoing import CannotSign, prove
 from hookrunner.config import Config, switched_off
-from hookrunner.journal.reading import open_reader
+from hookrunner.front import ADDRESS
 from hookrunner.model import Delivery, Hook, Query, Refused, State, Trouble
 from hookrunner.sections import hint
 from hookrunner.verbs import terminal
@@ -37,7 +36,7 @@ from hookrunner.verbs.remote import (
     elsewhere,
     wire,
 )
-from hookrunner.verbs.source import Local, Source, near
+from hookrunner.verbs.source import Source, local, near
 
 EXAMPLES = """
   python runner.py send /hello --data '{"name": "Robert"}'
@@ -196,7 +195,7 @@ def _as_query(body: bytes) -> str:
 def _newest(hook: Hook, project: Context) -> tuple[bytes, str] | None:
     """The hook's newest payload, if this machine's journal has one."""
     try:
-        reader = open_reader(project.data)
+        reader = local(project).reader
     except Trouble:
         return None
     for run in reader.runs(Query(hook=hook.path, most=1)):
@@ -311,7 +310,7 @@ def _watch(sent: Sent, server: Server, project: Context, *, here: bool) -> int:
 def _source(server: Server, project: Context, *, here: bool) -> Source | None:
     """Who can tell of the run: this machine's journal, or the server if we are trusted."""
     if here:
-        return Local(project, open_reader(project.data))
+        return local(project)
     token = project.environ.get("ADMIN_TOKEN", "")
     known = Server(server.url, token)
     return known if token and known.trusted else None

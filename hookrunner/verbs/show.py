@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace, given: Mapping[str, str]) -> int:
     if arguments.json and arguments.payload:
         raise Trouble("say --json or --payload, not both")
     runs = source(arguments, context(arguments, given))
-    whole = runs.whole(find(runs, arguments.id))
+    whole = runs.whole(find(runs, arguments.id), exact=arguments.payload)
     if arguments.payload:
         terminal.show_raw(telling.body_of(whole["request"]["body"]))
     elif arguments.json:

@@ -1,12 +1,13 @@
 """Where runs are read and handled: in the journal of this machine, or at a running server.
 
-A server holds its journal for itself; reading needs nobody's leave, but what changes it is
-asked of the server.
+A server holds its journal's file for itself; reading needs nobody's leave, but what changes
+it is asked of the server. A database is anybody's who has its URL.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
 import os
 import re
 import time
@@ -17,13 +18,27 @@ from pathlib import Path
 from typing import Protocol
 
 from hookrunner import telling
-from hookrunner.app import ADDRESS, TOKEN, watched
+from hookrunner.app import watched
+from hookrunner.front import ADDRESS, TOKEN
 from hookrunner.intake import Intake
-from hookrunner.journal.reading import Reader, open_reader
+from hookrunner.journal.opening import open_database
+from hookrunner.journal.reading import open_reader
 from hookrunner.journal.sqlite import SqliteJournal
 from hookrunner.log import Log
 from hookrunner.mask import Masker
-from hookrunner.model import BadConfig, Json, Query, Refused, State, Trouble
+from hookrunner.model import (
+    Attempt,
+    BadConfig,
+    Json,
+    NewRun,
+    Printed,
+    Query,
+    Refused,
+    Run,
+    State,
+    Trouble,
+)
+from hookrunner.seams import ALL, Journal
 from hookrunner.sections import hint
 from hookrunner.units import duration
 from hookrunner.verbs.context import Context, brief
@@ -42,8 +57,11 @@ class Source(Protocol):
     def named(self, part: str) -> list[str]:
         """The ids that begin or end with this."""
 
-    def whole(self, run_id: str) -> dict[str, Json]:
-        """All of a run, but for the end of what is long. Raises Gone if there is none such."""
+    def whole(self, run_id: str, *, exact: bool = False) -> dict[str, Json]:
+        """All of a run, but for the end of what is long. Raises Gone if there is none such.
+
+        `exact`: what was sent as it was, secrets and all.
+        """
 
     def printed(self, run_id: str, number: int, stdout: int, stderr: int) -> dict[str, Json]:
         """A run, and what an attempt has printed from these places on. Raises Gone."""
@@ -70,13 +88,22 @@ def source(arguments: argparse.Namespace, project: Context) -> Source:
     """The source that a command line means. Raises Trouble if it cannot be had."""
     if arguments.url:
         return Server(arguments.url, project.environ.get("ADMIN_TOKEN", ""))
-    if project.environ.get("DYNO", "").startswith("run."):
+    if not project.database and project.environ.get("DYNO", "").startswith("run."):
         raise Trouble(
             "a one-off dyno has a disk of its own, and not the server's journal; ask the server, "
             "on your own machine: ADMIN_TOKEN=$(heroku config:get ADMIN_TOKEN) "
             "python runner.py runs --url https://YOUR-APP.herokuapp.com"
         )
-    return Local(project, open_reader(project.data))
+    return local(project)
+
+
+def local(project: Context) -> Local:
+    """The journal of this machine, or the database. Raises Trouble if it cannot be had."""
+    if not project.database:
+        return Local(project, open_reader(project.data))
+    journal = open_database(project.database)
+    atexit.register(journal.close)
+    return Local(project, journal, journal)
 
 
 def find(source: Source, part: str) -> str:
@@ -159,32 +186,49 @@ def _since(text: str) -> float:
         ) from None
 
 
-class Local:
-    """The journal of this machine."""
+class Readable(Protocol):
+    """What a journal and a reader of its file have in common."""
 
-    def __init__(self, project: Context, reader: Reader) -> None:
+    def runs(self, query: Query) -> list[Run]: ...
+    def named(self, part: str) -> list[str]: ...
+    def standing(self, run_id: str) -> Run | None: ...
+    def recorded(self, run_id: str) -> NewRun | None: ...
+    def attempts(self, run_id: str, most: int = ALL) -> list[Attempt]: ...
+    def printed(
+        self, run_id: str, number: int, stdout: int, stderr: int, lead: int, most: int
+    ) -> Printed | None: ...
+
+
+class Local:
+    """The journal of this machine, or of a database."""
+
+    def __init__(self, project: Context, reader: Readable, journal: Journal | None = None) -> None:
+        """With a `journal`, what changes it need not be asked of a server."""
         self._project = project
-        self._reader = reader
+        self.reader = reader
+        self._journal = journal
         self._masker = Masker()
         self._seen: object = None
 
     def runs(self, query: Query) -> list[dict[str, Json]]:
-        return [telling.row(run) for run in self._reader.runs(query)]
+        mask = self._mask()
+        return [telling.row(run, mask) for run in self.reader.runs(query)]
 
     def named(self, part: str) -> list[str]:
-        return self._reader.named(part)
+        return self.reader.named(part)
 
-    def whole(self, run_id: str) -> dict[str, Json]:
-        run, new = self._reader.standing(run_id), self._reader.recorded(run_id)
+    def whole(self, run_id: str, *, exact: bool = False) -> dict[str, Json]:
+        run, new = self.reader.standing(run_id), self.reader.recorded(run_id)
         if run is None or new is None:
             raise Gone(f"run {run_id} is gone; it was pruned just now")
-        return telling.whole(run, new, self._reader.attempts(run_id, telling.WHOLE), self._mask())
+        attempts = self.reader.attempts(run_id, telling.WHOLE)
+        return telling.whole(run, new, attempts, self._mask(), exact=exact)
 
     def printed(self, run_id: str, number: int, stdout: int, stderr: int) -> dict[str, Json]:
-        run, mask = self._reader.standing(run_id), self._mask()
+        run, mask = self.reader.standing(run_id), self._mask()
         if run is None:
             raise Gone(f"run {run_id} is gone; it was pruned just now")
-        found = self._reader.printed(run_id, number, stdout, stderr, mask.longest, telling.PIECE)
+        found = self.reader.printed(run_id, number, stdout, stderr, mask.longest, telling.PIECE)
         return telling.printed(run, found, (stdout, stderr), mask)
 
     def replay(self, run_id: str) -> str:
@@ -211,18 +255,23 @@ class Local:
     @contextmanager
     def _changing(self) -> Iterator[tuple[Server | None, Intake | None]]:
         """The server that has the journal; or if none has, an intake of our own."""
+        if self._journal:
+            with self._intake(self._journal) as intake:
+                yield None, intake
+            return
         try:
             journal = SqliteJournal(self._project.data)
         except Trouble:
             yield self._server(), None
             return
-        with (
-            Path(os.devnull).open("wb") as nowhere,
-            closing(journal),
-            closing(Log(nowhere.fileno())) as log,
-        ):
+        with closing(journal), self._intake(journal) as intake:
+            yield None, intake
+
+    @contextmanager
+    def _intake(self, journal: Journal) -> Iterator[Intake]:
+        with Path(os.devnull).open("wb") as nowhere, closing(Log(nowhere.fileno())) as log:
             try:
-                yield None, Intake(self._project.load(), journal, log)
+                yield Intake(self._project.load(), journal, log)
             except Refused as refused:
                 raise Trouble(refused.why) from None
 

@@ -89,6 +89,15 @@ class Mark:
     pid: int
 
 
+def read_marks(project: Project) -> list[Mark]:
+    """What the scripts of a project have written so far, in the order in which they did."""
+    found = []
+    for line in project.lines("marks"):
+        what, run, attempt, _, pid = line.split()
+        found.append(Mark(what, run, int(attempt), int(pid)))
+    return found
+
+
 class Siege:
     """Clients that post without end, and a server that is never let alone; use it in a `with`."""
 
@@ -164,11 +173,7 @@ class Siege:
 
     def marks(self) -> list[Mark]:
         """What the scripts have written so far, in the order in which they did."""
-        found = []
-        for line in self.project.lines("marks"):
-            what, run, attempt, _, pid = line.split()
-            found.append(Mark(what, run, int(attempt), int(pid)))
-        return found
+        return read_marks(self.project)
 
     def acknowledged(self) -> set[str]:
         """The runs whose senders have been told of them."""
@@ -262,9 +267,7 @@ def reckon(siege: Siege) -> None:
     assert siege.odd == [], "neither accepted, nor cut off, nor too much"
     marks = siege.marks()
     assert [m for m in marks if m.what == "overlap"] == []
-    assert list(_late(marks)) == [], (
-        "something of an earlier attempt was alive after the next began"
-    )
+    assert list(late(marks)) == [], "something of an earlier attempt was alive after the next began"
     query = """
         SELECT id, hook, json_extract(body, '$.n'), state,
                (SELECT count(*) FROM attempt WHERE run = seq AND state = 'succeeded')
@@ -281,7 +284,7 @@ def reckon(siege: Siege) -> None:
     assert len(once) == len(set(once)), "one id, two runs"
 
 
-def _late(marks: list[Mark]) -> Iterator[Mark]:
+def late(marks: list[Mark]) -> Iterator[Mark]:
     """What was written by an attempt after a later one of its run had begun."""
     latest: dict[str, int] = {}
     for mark in marks:
