@@ -1,25 +1,23 @@
-"""The administrator's pages: who may come in, what each page is given, and what forms do.
+"""The administrator's pages: what each is given, and what their forms do.
 
 The HTML itself is made in `pages`, of the values that are gathered here. A change is made
 by a POST with the session's cookie, and with a signature over it that only our own forms
-carry; whoever has the token may send that instead, as `Authorization: Bearer`.
+carry. Who may come in is for `access` to say, before anything here is called.
 """
 
 from __future__ import annotations
 
-import math
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from hookrunner import form, jsontext, pages, pointer, route, session, units
+from hookrunner.access import CHALLENGE, VISIT, Access, Visit, see_other
 from hookrunner.address import within
 from hookrunner.answer import LATER, Answer, Environ, client_address, raw_path, read_delivery
-from hookrunner.intake import Intake, unavailable
+from hookrunner.intake import Intake
 from hookrunner.live import Live, Place, place, ready
 from hookrunner.mask import Masker
 from hookrunner.model import (
@@ -28,9 +26,7 @@ from hookrunner.model import (
     Delivery,
     Glimpse,
     Hook,
-    JournalUnavailable,
     Misfit,
-    Networks,
     Outcome,
     Refusal,
     Refused,
@@ -38,13 +34,17 @@ from hookrunner.model import (
     Search,
     State,
 )
+from hookrunner.openapi import document
+from hookrunner.openapi.hooks import path_of
 from hookrunner.pages import assets, door, links, posted, settings, shown
+from hookrunner.pages import docs as docs_page
 from hookrunner.pages import hook as hook_page
 from hookrunner.pages import overview as overview_page
 from hookrunner.pages import refusals as refusals_page
 from hookrunner.pages import run as run_page
 from hookrunner.pages import runs as runs_page
 from hookrunner.pages.shown import Filter, Frame, HookLine, HookPage, Shown, Trial
+from hookrunner.refusing import RefusalBook
 from hookrunner.seams import Journal
 
 OFF = "Set ADMIN_TOKEN, in the environment or in .env, to a long random text, and start again."
@@ -83,22 +83,6 @@ DONE = {
 """What a page says of what has just been done; an address can ask for these words only."""
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """Somebody who may be here. `session` is empty if a bearer token was sent instead."""
-
-    session: str
-    csrf: str
-
-
-class Elsewhere(Exception):
-    """The page is not for whoever asks, but another one is: its answer."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__()
-        self.answer = answer
-
-
 class Admin:
     """The pages below /-/; each method answers a request to one of them."""
 
@@ -107,53 +91,23 @@ class Admin:
         intake: Intake,
         journal: Journal,
         masker: Callable[[], Masker],
-        trusted: Networks,
-        need_admin: Callable[[Environ], None],
+        access: Access,
+        refused: RefusalBook,
         end_script: Callable[[str], None],
     ) -> None:
-        """`masker` gives what masks the secrets of the moment; `need_admin` raises Refused."""
+        """`masker` gives what masks the secrets of the moment."""
         self.intake = intake
         self.journal = journal
         self.masker = masker
-        self.trusted = trusted
-        self.need_admin = need_admin
+        self.access = access
+        self.refused = refused
+        self.trusted = access.trusted
         self.end_script = end_script
-        self.spare = ""
-        """What ADMIN_TOKEN is taken to be if it is not set; empty for nothing."""
-
         self.live = Live(journal, masker)
-        self.attempts = session.Attempts()
-        self.counting = threading.Lock()
-
-    def token(self) -> str:
-        """What gets somebody in; empty if nothing does."""
-        return self.intake.config.environ.get("ADMIN_TOKEN", "") or self.spare
-
-    def guarded(self, page: Callable[..., Answer | None]) -> Callable[..., Answer | None]:
-        """The page, with what goes wrong told as a page, too."""
-
-        def answer(environ: Environ, **named: str) -> Answer | None:
-            try:
-                return page(environ, **named)
-            except Elsewhere as elsewhere:
-                return elsewhere.answer
-            except JournalUnavailable as error:
-                raise unavailable(error) from None
-
-        return answer
-
-    def wants_page(self, environ: Environ) -> bool:
-        """True for a browser, where programs get JSON; and only if there are pages."""
-        return bool(self.token()) and prefers_html(environ.get("HTTP_ACCEPT", ""))
-
-    def is_form(self, environ: Environ) -> bool:
-        """True if a form of ours may have been sent, and no program's order."""
-        kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
-        return kind == form.TYPE and not environ.get("HTTP_AUTHORIZATION")
 
     def overview(self, environ: Environ) -> Answer:
         """What goes on."""
-        visit = self._enter(environ)
+        visit = environ[VISIT]
         hooks = self.intake.config.hooks
         seen, mask = self.journal.overview(hooks), self.masker()
         given = shown.Overview(
@@ -165,7 +119,7 @@ class Admin:
 
     def runs(self, environ: Environ) -> Answer:
         """Runs, filtered."""
-        visit = self._enter(environ)
+        visit = environ[VISIT]
         asked = {name: str(value) for name, value in _query(environ).items()}
         chosen = Filter(
             *(asked.get(name, "")[:LONGEST_TEXT] for name in Filter.__dataclass_fields__)
@@ -189,7 +143,7 @@ class Admin:
 
     def run(self, environ: Environ, run_id: str) -> Answer:
         """One run, whole."""
-        visit = self._enter(environ)
+        visit = environ[VISIT]
         run, new = self.journal.standing(run_id), self.journal.recorded(run_id)
         if run is None or new is None:
             raise Refused(404, "there is no such run")
@@ -247,7 +201,6 @@ class Admin:
 
     def listen(self, environ: Environ, run_id: str) -> Answer | None:
         """What a run prints, as it comes."""
-        self._enter(environ, go_to_login=False)
         asked = environ.get("HTTP_LAST_EVENT_ID") or str(_query(environ).get("from", "0.0.0"))
         start = place(asked)
         if start is None:
@@ -262,7 +215,6 @@ class Admin:
 
     def output(self, environ: Environ, run_id: str, stream: str) -> Answer:
         """All that an attempt has printed, as a file."""
-        self._enter(environ)
         number = str(_query(environ).get("attempt", ""))
         for glimpse in self.journal.glimpses(run_id, 2**40):
             if number in ("", str(glimpse.attempt.number)):
@@ -278,7 +230,7 @@ class Admin:
 
     def hook(self, environ: Environ) -> Answer:
         """One hook, and a form to try it."""
-        visit = self._enter(environ)
+        visit = environ[VISIT]
         hook = self._hook(str(_query(environ).get("path", "")))
         return self._hook_page(environ, visit, hook, Trial(), 200)
 
@@ -326,40 +278,58 @@ class Admin:
             errors = posted.told(contents, fields, refused.errors)
             kept = Trial(fields, errors, "" if errors else _why_not(hook, refused))
             return self._hook_page(environ, visit, hook, kept, refused.status)
-        return _to(f"{links.run(accepted.run_id)}?done=tried")
+        return see_other(f"{links.run(accepted.run_id)}?done=tried")
 
     def refusals(self, environ: Environ) -> Answer:
         """What was turned away."""
-        visit = self._enter(environ)
+        visit = environ[VISIT]
         try:
             before = _before(str(_query(environ).get("before", "")))
         except ValueError as error:
             raise Refused(400, str(error)) from None
-        found = self.journal.refusals(before, MOST_REFUSALS + 1)
-        more = len(found) > MOST_REFUSALS
-        found, mask = found[:MOST_REFUSALS], self.masker()
+        found, older = self.turned_away(before, MOST_REFUSALS)
         given = shown.RefusalList(
-            [_masked_refusal(refusal, mask) for _, refusal in found],
+            [refusal for _, refusal in found],
             MOST_KEPT,
-            older=f"/-/refusals?before={found[-1][0]}" if more else "",
+            self.refused.counts(),
+            older=f"/-/refusals?before={older}" if older is not None else "",
             newest="/-/refusals" if before is not None else "",
         )
         return _page(refusals_page.page(_frame(environ, visit), given))
 
+    def docs(self, environ: Environ) -> Answer:
+        """Every hook as whoever posts to it must know it."""
+        config, mask = self.intake.config, self.masker()
+        hooks = [
+            shown.DocsHook(path, path_of(hook), mask.schema(getattr(hook.schema, "contents", None)))
+            for path, hook in config.hooks.items()
+        ]
+        given = shown.DocsPage(mask.schema(document.of(config)), hooks)
+        return _page(docs_page.page(_frame(environ, environ[VISIT]), given))
+
+    def turned_away(
+        self, before: int | None, most: int
+    ) -> tuple[list[tuple[int, Refusal]], int | None]:
+        """Refusals, each with its number, and what to go on `before`, if there are more."""
+        found = self.journal.refusals(before, most + 1)
+        mask = self.masker()
+        shown = [(seq, _masked_refusal(refusal, mask)) for seq, refusal in found[:most]]
+        return shown, shown[-1][0] if len(found) > most else None
+
     def login_page(self, environ: Environ) -> Answer:
         """The form to log in with; or, with the token in the address, the login itself."""
-        self._need_token()
+        self.access.need_token()
         asked = _query(environ)
         to = session.onward(str(asked.get("next", "")))
         if "token" in asked:
             return self._log_in(environ, str(asked["token"]), to)
-        if self._session(environ):
-            return _to(to)
+        if self.access.session(environ):
+            return see_other(to)
         return _page(door.login("", to))
 
     def login(self, environ: Environ) -> Answer:
         """Let somebody in who has the token."""
-        self._need_token()
+        self.access.need_token()
         self._need_own_site(environ)
         if int(environ.get("CONTENT_LENGTH") or 0) > LONGEST_LOGIN:
             raise Refused(413, "that is too long for a token")
@@ -367,47 +337,31 @@ class Admin:
         return self._log_in(environ, given.get("token", ""), _next(environ))
 
     def _log_in(self, environ: Environ, given: str, to: str) -> Answer:
-        token = self.token()
-        with self.guessing(environ):
+        token = self.access.token()
+        with self.access.guessing(environ):
             if not session.is_token(token, given):
-                raise Refused(401, TO_LOG_IN, "login: the token is not the right one")
+                why = "login: the token is not the right one"
+                raise Refused(401, TO_LOG_IN, why, headers=CHALLENGE)
         value = session.begin(token, time.time())
-        return _to(to, session.cookie(value, secure=self._is_secure(environ)))
-
-    @contextmanager
-    def guessing(self, environ: Environ) -> Iterator[None]:
-        """Within it the token is guessed at; it raises if the guess is wrong, and that counts.
-
-        Raises Refused if there were too many of late.
-        """
-        address = client_address(environ, self.trusted)
-        with self.counting:
-            wait = self.attempts.wait(address, time.monotonic(), token=self.token())
-        if wait > 0:
-            after = {"Retry-After": str(math.ceil(wait))}
-            told = "too many attempts; wait a minute"
-            raise Refused(429, told, headers=after, reason="guessing")
-        yield
-        with self.counting:
-            self.attempts.pardon(address)
+        return see_other(to, session.cookie(value, secure=self._is_secure(environ)))
 
     def logout(self, environ: Environ) -> Answer:
         """End the session, in this browser."""
         self._changing(environ)
-        return _to(session.LOGIN, session.cookie("", secure=self._is_secure(environ)))
+        return see_other(session.LOGIN, session.cookie("", secure=self._is_secure(environ)))
 
     def replay(self, environ: Environ, run_id: str) -> Answer:
         """Do a run again."""
         self._changing(environ)
         accepted = self.intake.replay(run_id)
-        return _to(f"{links.run(accepted.run_id)}?done=replayed")
+        return see_other(f"{links.run(accepted.run_id)}?done=replayed")
 
     def cancel(self, environ: Environ, run_id: str) -> Answer:
         """End a run."""
         self._changing(environ)
         if self.intake.cancel(run_id) is State.RUNNING:
             self.end_script(run_id)
-        return _to(f"{links.run(run_id)}?done=cancelled")
+        return see_other(f"{links.run(run_id)}?done=cancelled")
 
     def asset(self, environ: Environ, name: str) -> Answer:
         """A style sheet, a script or an icon: no secret, and the same for all."""
@@ -417,12 +371,6 @@ class Admin:
         fixed = "v=" in environ.get("QUERY_STRING", "")
         cached = FOR_EVER if fixed else {"Cache-Control": "no-cache"}
         return Answer(200, contents, {**pages.STRICT, "Content-Type": kind, **cached})
-
-    def unread(self, accept: str, refused: Refused) -> Answer | None:
-        """What is said of a form that was not read to its end; None if that was no browser's."""
-        if not self.wants_page({"HTTP_ACCEPT": accept}):
-            return None
-        return self.refusal({}, refused)
 
     def refusal(self, environ: Environ, refused: Refused) -> Answer:
         """A refusal as a page: the login again where that was refused."""
@@ -435,66 +383,29 @@ class Admin:
         page = _page(text, refused.status)
         return replace(page, headers={**page.headers, **refused.headers})
 
-    def _enter(self, environ: Environ, *, go_to_login: bool = True) -> Visit:
-        """Let in who may see the pages. Raises Refused, or Elsewhere to the login."""
-        if environ.get("HTTP_AUTHORIZATION"):
-            self.need_admin(environ)
-            return Visit("", "")
-        self._need_token()
-        if value := self._session(environ):
-            return Visit(value, session.csrf(self.token(), value))
-        if not go_to_login:
-            raise Refused(401, "log in first", "no session")
-        query = environ.get("QUERY_STRING", "")
-        asked = raw_path(environ) + (f"?{query}" if query else "")
-        is_get = environ["REQUEST_METHOD"] in ("GET", "HEAD")
-        raise Elsewhere(_to(session.login_from(asked if is_get else session.HOME)))
-
     def _changing(self, environ: Environ) -> tuple[Visit, list[tuple[str, str]]]:
-        """Let in who may change something, with what was posted. Raises Refused, Elsewhere."""
-        visit = self._enter(environ)
+        """The visit of who may change something, with what was posted. Raises Refused."""
+        visit = environ[VISIT]
         self._need_own_site(environ)
         posted = self._posted(environ)
         if visit.session:
             given = dict(posted).get("csrf", "")
-            if not session.is_csrf(self.token(), visit.session, given):
+            if not session.is_csrf(self.access.token(), visit.session, given):
                 raise Refused(400, "the form has grown old; load the page again", "no CSRF token")
         return visit, posted
 
     def _posted(self, environ: Environ) -> list[tuple[str, str]]:
         return form.fields(form.text_of(read_delivery(environ, self.trusted).body), "the form")
 
-    def _need_token(self) -> None:
-        if not self.token():
-            raise Refused(403, "the pages are off: ADMIN_TOKEN is not set")
-
     def _need_own_site(self, environ: Environ) -> None:
         if environ.get("HTTP_SEC_FETCH_SITE", "") not in session.OURS:
             raise Refused(400, "this was sent from another site")
-
-    def _session(self, environ: Environ) -> str:
-        value = session.in_cookies(environ.get("HTTP_COOKIE", ""))
-        return value if value and session.holds(self.token(), value, time.time()) else ""
 
     def _is_secure(self, environ: Environ) -> bool:
         """True if the browser speaks TLS: with us, or with a proxy that we believe."""
         told = environ.get("HTTP_X_FORWARDED_PROTO", "").rpartition(",")[2].strip().lower()
         believed = within(str(environ.get("REMOTE_ADDR", "")), self.trusted)
         return environ.get("wsgi.url_scheme") == "https" or (believed and told == "https")
-
-
-def prefers_html(accept: str) -> bool:
-    """True if an Accept header would rather have a page than JSON: browsers name it first."""
-    weights: dict[str, float] = {}
-    for part in accept.split(","):
-        kind, *rest = (piece.strip().lower() for piece in part.split(";"))
-        try:
-            weight = next((float(piece[2:]) for piece in rest if piece.startswith("q=")), 1.0)
-        except ValueError:
-            weight = 0.0
-        weights[kind] = max(weight, weights.get(kind, 0.0))
-    html = weights.get("text/html", 0.0)
-    return html > 0 and html >= weights.get("application/json", 0.0)
 
 
 def _query(environ: Environ) -> Mapping[str, object]:
@@ -515,12 +426,6 @@ def _frame(environ: Environ, visit: Visit) -> Frame:
 def _page(text: str, status: int = 200) -> Answer:
     headers = {**pages.STRICT, "Content-Type": "text/html; charset=utf-8"}
     return Answer(status, text.encode("utf-8", "replace"), headers)
-
-
-def _to(place: str, cookie: str = "") -> Answer:
-    """303: to be got there (RFC 9110 §15.4.4)."""
-    headers = {"Location": place, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
-    return Answer(303, b"", {**headers, **({"Set-Cookie": cookie} if cookie else {})})
 
 
 def _search(chosen: Filter, before: str) -> Search:

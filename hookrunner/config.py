@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from hookrunner import envfile, files, respond, route, template, terms
+from hookrunner import about, envfile, files, respond, route, template, terms
 from hookrunner.auth.schemes import read_auth
 from hookrunner.model import (
     BadConfig,
@@ -69,6 +69,10 @@ SETTINGS = frozenset(
 """Settings that may stand where a hook should; those that people begin with are enough."""
 
 
+BESIDE = ("defaults", "info")
+"""What may stand in the file beside the hooks."""
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """All that hooks.yaml and .env say. `environ` is what the scripts' config vars come from."""
@@ -91,6 +95,8 @@ class Config:
     asking: frozenset[str] = frozenset()
     """The paths of hooks whose schemes may have to ask another machine."""
 
+    info: about.Info = about.Info()
+
 
 def load(path: Path, environ: Mapping[str, str], data: bytes | None = None) -> Config:
     """Read hooks.yaml and the .env beside it. Raises BadConfig with every problem.
@@ -103,7 +109,7 @@ def load(path: Path, environ: Mapping[str, str], data: bytes | None = None) -> C
     source = Source(path.name, full, problems)
     if data is None:
         data = _read(path, source)
-    hooks = _read_hooks(data, source, root)
+    hooks, info = _read_hooks(data, source, root)
     if problems:
         raise BadConfig(problems)
     secret_names = OWN_SECRETS | source.secret_names
@@ -119,6 +125,7 @@ def load(path: Path, environ: Mapping[str, str], data: bytes | None = None) -> C
         asking=frozenset(
             path for path, hook in hooks.items() if any(s.asks_others for s in hook.auth)
         ),
+        info=info,
     )
 
 
@@ -165,11 +172,12 @@ def _read(path: Path, source: Source) -> bytes:
     raise BadConfig([*source.problems, problem])
 
 
-def _read_hooks(data: bytes, source: Source, root: Path) -> dict[str, Hook]:
+def _read_hooks(data: bytes, source: Source, root: Path) -> tuple[dict[str, Hook], about.Info]:
     top = compose(data, source)
     if top is None or not _maps_paths(top):
-        return {}
+        return {}, about.Info()
     section = Section(top)
+    info = section.take("info", about.read, default=about.Info())
     found = section.find("defaults")
     defaults = found.section() if found else None
     folders = _Folders(files.Folder(root / "scripts"), files.Folder(root / "schemas"))
@@ -188,7 +196,7 @@ def _read_hooks(data: bytes, source: Source, root: Path) -> dict[str, Hook]:
         alone.read()
         passed += alone.passed
     _refuse_secrets(passed, source)
-    return hooks
+    return hooks, info
 
 
 def _maps_paths(top: Value) -> bool:
@@ -206,7 +214,7 @@ def _paths(section: Section) -> Iterator[tuple[Value, Value]]:
             _check_path(key, known)
             if value.is_mapping(_mend(value)):
                 yield key, value
-        elif key.title != "defaults":
+        elif key.title not in BESIDE:
             key.complain(f"unknown key {show(key.title)}{_meant(key.title, list(known.values()))}")
 
 
@@ -221,7 +229,7 @@ def _mend(value: Value) -> str:
 def _meant(name: str, paths: list[Value]) -> str:
     if paths and name in SETTINGS:
         return f"; indent {name}: below {paths[-1].title}"
-    if near := hint(name, ["defaults"]):
+    if near := hint(name, BESIDE):
         return near
     if route.problem(f"/{name}"):
         return "; a hook is a key that begins with '/'"

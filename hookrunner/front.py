@@ -53,8 +53,8 @@ class Front:
             end_script=end_script,
             checks=checks | ({"supervisor": fault} if fault else {}),
         )
-        self.web.admin.spare = settings.spare_token
-        self.web.owner = secrets.token_urlsafe(32)
+        self.web.access.spare = settings.spare_token
+        self.web.access.owner = secrets.token_urlsafe(32)
         self.server = Server(
             self.web, listener, settings.threads, largest_body(config), log, loop, journal.turn
         )
@@ -66,7 +66,7 @@ class Front:
     @property
     def secrets(self) -> set[str]:
         """What of ours is to be masked."""
-        return {self.web.owner, self.web.admin.spare} - {""}
+        return {self.web.access.owner, self.web.access.spare} - {""}
 
     def take_up(self, config: Config) -> None:
         """Go on with another hooks.yaml."""
@@ -109,14 +109,14 @@ class Front:
         place, token = self.data / ADDRESS, self.data / TOKEN
         token.unlink(missing_ok=True)  # it may be anybody's, and open to anybody
         with os.fdopen(os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(f"{self.web.owner}\n")
+            file.write(f"{self.web.access.owner}\n")
         place.write_text(f"{self.server.near}\n")
         try:
             yield
         finally:
             place.unlink(missing_ok=True)
             token.unlink(missing_ok=True)
-            self.web.owner = ""
+            self.web.access.owner = ""
 
     def close(self) -> None:
         """Let go of the port."""

@@ -112,6 +112,11 @@ class Schema:
         except RecursionError:
             return [Misfit("", "it is nested too deeply for its schema", "$ref")]
 
+    @property
+    def whole(self) -> Part:
+        """All of it, to be looked into."""
+        return Part(self.contents, self.resolver, self.kind)
+
     def wanted(self, name: str) -> Wanted:
         """The types that the schema's own `properties` (or those it refers to) take."""
         types: set[str] = set()
@@ -371,19 +376,28 @@ def _dangling(ref: str, error: BaseException) -> BadSchema:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
     """A schema inside the schema, with what its own references are relative to."""
 
-    contents: dict[str, Json]
+    contents: Json
     resolver: Resolver[Json]
     kind: Any
 
+    def inside(self, contents: Json) -> Part:
+        """A schema that stands in this one."""
+        return Part(contents, _inside(contents, self.resolver, self.kind), self.kind)
 
-def _all_of(contents: Json, resolver: Resolver[Json], kind: Any, depth: int = 0) -> Iterator[_Part]:
+    def target(self, ref: str) -> Part:
+        """What a reference in it leads to. Raises BadSchema."""
+        found, kind = _lookup(ref, self.resolver, self.kind)
+        return Part(found.contents, found.resolver, kind)
+
+
+def _all_of(contents: Json, resolver: Resolver[Json], kind: Any, depth: int = 0) -> Iterator[Part]:
     """The schemas that a value must fit all at once: this, what it refers to, `allOf`."""
     if not isinstance(contents, dict) or depth > MOST_HOPS:
         return
-    yield _Part(contents, resolver, kind)
+    yield Part(contents, resolver, kind)
     for ref in _references(contents):
         found, its_kind = _lookup(ref, resolver, kind)
         yield from _all_of(found.contents, found.resolver, its_kind, depth + 1)
@@ -391,7 +405,7 @@ def _all_of(contents: Json, resolver: Resolver[Json], kind: Any, depth: int = 0)
         yield from _all_of(part, _inside(part, resolver, kind), kind, depth + 1)
 
 
-def _all_of_member(part: _Part, *keys: str) -> Iterator[_Part]:
+def _all_of_member(part: Part, *keys: str) -> Iterator[Part]:
     contents: Json = part.contents
     for key in keys:
         contents = contents.get(key) if isinstance(contents, dict) else None

@@ -72,6 +72,7 @@ so, and then wait for the answer."""
 MOST_UNREAD = 256 * 1024
 """Bytes that wait for somebody who listens; who is so far behind does not read."""
 
+HEAD_TOO_LARGE = 431
 BODILESS = (204, 304)
 """Statuses of an answer that ends with its head (RFC 9110 §6.4.1)."""
 
@@ -97,8 +98,11 @@ class Application(Protocol):
     def fault(self, error: Exception) -> Answer:
         """What is told of a bug, after it has been logged."""
 
-    def unread(self, path: str, accept: str, refused: Refused) -> Answer:
-        """What is said of a request that was not read to its end, and has been logged."""
+    def unread(self, environ: Environ, refused: Refused, *, closed: bool = False) -> Answer:
+        """What is said of a request that was not read to its end, after that has been noted.
+
+        Of PEP 3333's environment there is what is known of it. If `closed` nothing is said.
+        """
 
     def hook_of(self, path: str) -> str:
         """The hook that PEP 3333's path leads to; empty if none."""
@@ -351,7 +355,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
             self.server.add_task(call)
 
     def _refusal(self, request: HTTPRequestParser) -> Answer:
-        """How what is no HTTP that we take is answered: as all our refusals, and logged."""
+        """How what is no HTTP that we take is answered: as all our refusals, and noted."""
         error = request.error
         # waitress quotes the offending line, which may be a credential's.
         told = error.body.partition('"')[0].strip()
@@ -360,11 +364,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
             told = f"the body is larger than the largest max_body in hooks.yaml, {most}"
             if getattr(request, "path", "") == TRIAL:
                 told = "the form is larger than what any hook takes"
-        self.say_refused(f"{told} ({error.code} to {self.addr[0]})")
-        path = str(getattr(request, "path", ""))  # of what has no first line there is none
-        accept = str(request.headers.get("ACCEPT", ""))
-        application: Application = self.server.application
-        return application.unread(path, accept, Refused(error.code, told))
+        return self._unread(Refused(error.code, told))
 
     def tell(self, call: _Call, answer: Answer) -> None:
         """Send the answer to the request that is being served."""
@@ -435,7 +435,10 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         elif self.request is not None or self.served is None:
             if now - self.begun > REQUEST_SECONDS:
                 limit = f"{REQUEST_SECONDS:g} s"
-                self.say_refused(f"not complete within {limit} (closed, {self.addr[0]})")
+                if self.request is None:  # it may be a browser's, which opens some for later
+                    self.server.log.info(f"closed {self.addr[0]}: nothing came within {limit}")
+                else:
+                    self._unread(Refused(408, f"not complete within {limit}"), closed=True)
                 self.handle_close()
         elif self.total_outbufs_len:
             patience = max(idle, REQUEST_SECONDS)
@@ -472,12 +475,22 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         _log_current(self.server)
         self.handle_close()
 
-    def say_refused(self, told: str) -> None:
-        """A line in the log for a request that never reached a hook."""
+    def _unread(self, refused: Refused, *, closed: bool = False) -> Answer:
+        """Have noted that a request never reached a hook; `closed` if it has no answer."""
         request = self.request or next(iter(self.requests), None)
-        method = getattr(request, "command", "") or "a request"
-        path = str(getattr(request, "path", ""))[:200]
-        self.server.log.info(f"refused {method} {path}".rstrip() + f": {told}")
+        # waitress reads another request in place of one whose head is too large.
+        known = request if refused.status != HEAD_TOO_LARGE else None
+        headers = getattr(request, "headers", {})
+        environ = {
+            "REQUEST_METHOD": getattr(known, "command", ""),
+            "PATH_INFO": str(getattr(known, "path", "")),  # of what has no first line there is none
+            "CONTENT_LENGTH": str(getattr(request, "content_length", 0)),
+            "REMOTE_ADDR": self.addr[0],
+            "HTTP_X_FORWARDED_FOR": headers.get("X_FORWARDED_FOR", ""),
+            "HTTP_ACCEPT": headers.get("ACCEPT", ""),
+        }
+        application: Application = self.server.application
+        return application.unread(environ, refused, closed=closed)
 
 
 def _head(answer: Answer, version: str, *, closes: bool, endless: bool = False) -> bytes:

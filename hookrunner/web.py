@@ -11,14 +11,14 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 import bottle
 
-from hookrunner import form, pages, route, telling
+from hookrunner import asking, pages, route, telling
+from hookrunner.access import PAGES, VISIT, Access, Elsewhere, Who, wants_html
 from hookrunner.admin import Admin
 from hookrunner.answer import (
     LATER,
@@ -32,9 +32,8 @@ from hookrunner.answer import (
     read_delivery,
     status_line,
 )
-from hookrunner.auth import authenticate
-from hookrunner.auth.credential import Bearer
-from hookrunner.counts import Count
+from hookrunner.api import PRIVATE, Api
+from hookrunner.asking import asked_of
 from hookrunner.intake import SOON, Accepted, Ignored, Intake, Judged, unavailable
 from hookrunner.log import Log, place_of
 from hookrunner.model import (
@@ -46,13 +45,13 @@ from hookrunner.model import (
     Json,
     Networks,
     Outcome,
-    Query,
     Refusal,
     Refused,
     Run,
     State,
     Why,
 )
+from hookrunner.refusing import RefusalBook
 from hookrunner.seams import Journal
 
 T = TypeVar("T")
@@ -63,47 +62,14 @@ MOST_WAITERS = 32
 LONGEST_WAIT = 25.0
 """Seconds that `Prefer: wait` may ask for: Heroku's router gives up after 30."""
 
-OWN_PAGES = {
-    r"/-/": "GET",
-    r"/-/(health|ready|metrics|hook|refusals)": "GET",
-    r"/-/login": "GET, POST",
-    r"/-/(logout|hook/try)": "POST",
-    r"/-/assets/[^/]+": "GET",
-    r"/-/runs/[^/]+/(live|stdout|stderr)": "GET",
-    r"/-/runs": "GET",
-    r"/-/runs/[^/]+": "GET",
-    r"/-/runs/[^/]+/(replay|cancel)": "POST",
-    r"/-/prune": "POST",
-}
-
 PATIENCE = 2.0
 """Seconds in which a journal that can be written has been written."""
 
-LONGEST_WHY = 300
-MOST_LISTED = 500
-SECONDS = r"[0-9]{1,12}(\.[0-9]{1,6})?"
-PLACE = (r"[0-9]{1,15}", "the place of a byte")
-Queries = Mapping[str, tuple[str, str]]
-"""What a page may be asked with: the pattern of each value, and what it is."""
-
-QUERIES: Queries = {
-    "id": (r"(?s:.*)", "how an id begins or ends"),
-    "hook": (r"(?s:.*)", "a path of hooks.yaml"),
-    "state": ("|".join(State), f"one of {', '.join(State)}"),
-    "since": (SECONDS, "in Unix seconds"),
-    "before": (r"[0-9]{1,18}", "the seq of a run"),
-    "limit": (r"[1-9][0-9]{0,8}", "a whole number from 1"),
-    "unreplaced": ("1", "1, for runs that none has replaced"),
-}
-OLDER: Queries = {"older": (SECONDS, "in seconds")}
-PLACES: Queries = {
-    "attempt": (r"[1-9][0-9]{0,8}", "the number of an attempt"),
-    "stdout": PLACE,
-    "stderr": PLACE,
-    "exact": ("1", "1, for what was sent as it was, secrets and all; with nothing else"),
-}
-
 RUN_ID = re.compile(r"[a-z2-7]{20}")
+NAMED = re.compile(r"<[a-z_]+(?::re:(.*?))?>")
+"""A name in a page's path, as Bottle writes it."""
+
+Page = Callable[[Environ], Answer]
 
 
 class Web:
@@ -136,15 +102,12 @@ class Web:
         self.waiters = Places(MOST_WAITERS)
         self.waits_over = False
         self.checks = {"journal": self._journal_fault, **(checks or {})}
+        self.access = Access(lambda: intake.config.environ.get("ADMIN_TOKEN", ""), trusted)
+        self.refused = RefusalBook(journal, log)
         self.admin = Admin(
-            intake, journal, lambda: log.mask, trusted, self._need_admin, self.end_script
+            intake, journal, lambda: log.mask, self.access, self.refused, self.end_script
         )
-        self.owner = ""
-        """A token for who can read our files, and so may do what the administrator may."""
-
-        self.refused = Count()
-        """What was turned away, by hook (empty for what is none's), status and reason."""
-
+        self.api = Api(intake, journal, self.admin)
         self.measure: Callable[[str], tuple[str, bytes]] | None = None
         """The metrics for an Accept header: their content type, and the text."""
 
@@ -164,11 +127,10 @@ class Web:
         self.log.error(f"bug: {place_of(error)}; please report it")
         return problem(Refused(500, "an error of the server; it has been logged"))
 
-    def unread(self, path: str, accept: str, refused: Refused) -> Answer:
-        """What is said of a request that was not read to its end, and has been logged."""
-        self.count_refusal("", refused)
-        page = self.admin.unread(accept, refused) if path.startswith("/-/") else None
-        return page or problem(refused)
+    def unread(self, environ: Environ, refused: Refused, *, closed: bool = False) -> Answer:
+        """What is said of a request that was not read to its end, after that has been noted."""
+        self._note(environ, refused, "", closed=closed)
+        return self._told(environ, refused)
 
     def hook_of(self, path: str) -> str:
         """The path in hooks.yaml of the hook that PEP 3333's path leads to; empty if none."""
@@ -190,46 +152,49 @@ class Web:
     def _routes(self) -> Any:
         app = bottle.Bottle()
         app.catchall = False
-        app.route("/-/health", "GET", self._answering(self.health))
-        app.route("/-/ready", "GET", self._answering(self.ready))
-        app.route("/-/metrics", "GET", self._answering(self.metrics))
-        admin = self.admin
-        for path, method, page in (
-            ("/-/", "GET", admin.overview),
-            ("/-/hook", "GET", admin.hook),
-            ("/-/hook/try", "POST", admin.trial),
-            ("/-/refusals", "GET", admin.refusals),
-            ("/-/login", "GET", admin.login_page),
-            ("/-/login", "POST", admin.login),
-            ("/-/logout", "POST", admin.logout),
-            ("/-/assets/<name>", "GET", admin.asset),
-            ("/-/runs/<run_id>/<stream:re:stdout|stderr>", "GET", admin.output),
-        ):
-            app.route(path, method, self._answering(page, always_html=True))
-        app.route("/-/runs/<run_id>/live", "GET", self._answering(admin.listen))
-        app.route("/-/runs", "GET", self._answering(self.runs))
-        app.route("/-/runs/<run_id>", "GET", self._answering(self.state))
-        app.route("/-/runs/<run_id>/replay", "POST", self._answering(self.replay))
-        app.route("/-/runs/<run_id>/cancel", "POST", self._answering(self.cancel))
-        app.route("/-/prune", "POST", self._answering(self.prune))
-        app.route("<path:re:(?s:.*)>", "ANY", self._answering(self.deliver))
+        for path, methods in PAGES.items():
+            for method, who in methods.items():
+                app.route(path, method, self._answering(self._page(path, method), who))
+        app.route("<path:re:(?s:.*)>", "ANY", self._answering(self.deliver, Who.ANYBODY))
         return app
 
-    def _answering(
-        self, page: Callable[..., Answer | None], *, always_html: bool = False
-    ) -> Callable[..., Any]:
-        guarded = self.admin.guarded(page)
+    def _page(self, path: str, method: str) -> Callable[..., Answer | None]:
+        """What answers a request to a page of ours."""
+        admin, api = self.admin, self.api
+        pages: Mapping[str, Callable[..., Answer | None]] = {
+            "GET /-/health": self.health,
+            "GET /-/ready": self.ready,
+            "GET /-/metrics": self.metrics,
+            "GET /-/assets/<name>": admin.asset,
+            "GET /-/login": admin.login_page,
+            "POST /-/login": admin.login,
+            "POST /-/logout": admin.logout,
+            "GET /-/": _either(admin.overview, api.overview),
+            "GET /-/hooks": _either(admin.overview, api.hook_list),
+            "GET /-/hook": _either(admin.hook, api.hook),
+            "POST /-/hook/try": admin.trial,
+            "GET /-/refusals": _either(admin.refusals, api.refusals),
+            "GET /-/openapi.json": api.description,
+            "GET /-/docs": _either(admin.docs, api.description),
+            "GET /-/runs": _either(admin.runs, api.runs),
+            "GET /-/runs/<run_id>": self.state,
+            "GET /-/runs/<run_id>/live": admin.listen,
+            "GET /-/runs/<run_id>/<stream:re:stdout|stderr>": admin.output,
+            "POST /-/runs/<run_id>/replay": self.replay,
+            "POST /-/runs/<run_id>/cancel": self.cancel,
+            "POST /-/prune": self.prune,
+        }
+        return pages[f"{method} {path}"]
 
+    def _answering(self, page: Callable[..., Answer | None], who: Who) -> Callable[..., Any]:
         def answer(**named: str) -> Any:
             environ = bottle.request.environ
             try:
                 _refuse_no_text(environ)
-                given = guarded(environ, **named)
+                given = self._let_in(page, who, environ, named)
             except Refused as refused:
                 self.log_refusal(environ, refused)
-                given = problem(refused)
-                if always_html or self._is_page(environ):
-                    given = self.admin.refusal(environ, refused)
+                given = self._told(environ, refused)
             if given is None:
                 environ[LATER].hold()
                 return b""
@@ -237,9 +202,27 @@ class Web:
 
         return answer
 
-    def _is_page(self, environ: Environ) -> bool:
-        """True if somebody looks at a page of ours, and would rather read why not than parse it."""
-        return raw_path(environ).startswith("/-/") and self.admin.wants_page(environ)
+    def _let_in(
+        self,
+        page: Callable[..., Answer | None],
+        who: Who,
+        environ: Environ,
+        named: Mapping[str, str],
+    ) -> Answer | None:
+        """The page's answer to who may have it. Raises Refused."""
+        try:
+            environ[VISIT] = self.access.let_in(environ, who)
+            return page(environ, **named)
+        except Elsewhere as elsewhere:
+            return elsewhere.answer
+        except JournalUnavailable as error:
+            raise unavailable(error) from None
+
+    def _told(self, environ: Environ, refused: Refused) -> Answer:
+        """A refusal; as a page to whoever looks at one, and would rather read it than parse it."""
+        if raw_path(environ).startswith("/-/") and wants_html(environ):
+            return self.admin.refusal(environ, refused)
+        return problem(refused)
 
     def ready(self, environ: Environ) -> Answer:
         """That deliveries can be taken in and carried out; what is wrong, if they cannot."""
@@ -261,50 +244,29 @@ class Web:
         return as_json(200, {"status": "ok"})
 
     def metrics(self, environ: Environ) -> Answer:
-        """Numbers for Prometheus; for the administrator."""
-        self._need_admin(environ)
+        """Numbers for Prometheus."""
         if self.measure is None:
             raise Refused(404, "there is no such page")
         kind, text = self.measure(environ.get("HTTP_ACCEPT", ""))
-        return Answer(200, text, {"Content-Type": kind, "Cache-Control": "no-store"})
-
-    def runs(self, environ: Environ) -> Answer:
-        """The runs that a query asks for, newest first; for the administrator."""
-        if self.admin.wants_page(environ):
-            return self.admin.runs(environ)
-        self._need_admin(environ)
-        asked = asked_of(environ, QUERIES)
-        try:
-            if part := asked.pop("id", ""):
-                if asked:
-                    raise Refused(400, f"id goes with nothing else, and not with {min(asked)}")
-                named = [self.journal.standing(run_id) for run_id in self.journal.named(part)]
-                found = [run for run in named if run]
-            else:
-                found = self.journal.runs(read_query(asked))
-        except JournalUnavailable as error:
-            raise unavailable(error) from None
-        return as_json(200, {"runs": [telling.row(run, self.log.mask) for run in found]})
+        return Answer(200, text, {"Content-Type": kind, **PRIVATE})
 
     def state(self, environ: Environ, run_id: str) -> Answer:
         """How a run stands, for whoever knows its unguessable id; all for the administrator."""
-        if self.admin.wants_page(environ):
+        visit = environ[VISIT]
+        if visit and wants_html(environ):
             return self.admin.run(environ, run_id)
-        asked, told = asked_of(environ, PLACES), telling.summary
-        if asked or environ.get("HTTP_AUTHORIZATION"):
-            self._need_admin(environ)
-            told = partial(self._printed, asked) if asked else self._whole
-            if asked.pop("exact", ""):
-                if asked:
-                    raise Refused(400, f"exact goes with nothing else, and not with {min(asked)}")
-                told = partial(self._whole, exact=True)
-        try:
-            run = self.journal.standing(run_id) if RUN_ID.fullmatch(run_id) else None
-            if run is None:
-                raise Refused(404, "there is no such run")
-            return as_json(200, told(run))
-        except JournalUnavailable as error:
-            raise unavailable(error) from None
+        asked = asked_of(environ, asking.PLACES)
+        visit = visit or (asked and self.access.let_in(environ, Who.ADMINISTRATOR))
+        exact = asked.pop("exact", "")
+        if exact and asked:
+            raise Refused(400, f"exact goes with nothing else, and not with {min(asked)}")
+        run = self.journal.standing(run_id) if RUN_ID.fullmatch(run_id) else None
+        if run is None:
+            raise Refused(404, "there is no such run")
+        if not visit:
+            return as_json(200, telling.summary(run), **PRIVATE)
+        told = self._printed(asked, run) if asked else self._whole(run, exact=bool(exact))
+        return as_json(200, told, **PRIVATE)
 
     def _whole(self, run: Run, *, exact: bool = False) -> dict[str, Json]:
         new = self.journal.recorded(run.run_id)
@@ -321,18 +283,16 @@ class Web:
 
     def replay(self, environ: Environ, run_id: str) -> Answer:
         """Do a run again, by order of the administrator."""
-        if self.admin.is_form(environ):
+        if environ[VISIT].session:
             return self.admin.replay(environ, run_id)
-        self._need_admin(environ)
-        asked_of(environ, {})
-        return _in_progress(self.intake.replay(run_id), None)
+        asked_of(environ, asking.NOTHING)
+        return _promised(self.intake.replay(run_id), None)
 
     def cancel(self, environ: Environ, run_id: str) -> Answer:
         """End a run, by order of the administrator."""
-        if self.admin.is_form(environ):
+        if environ[VISIT].session:
             return self.admin.cancel(environ, run_id)
-        self._need_admin(environ)
-        asked_of(environ, {})
+        asked_of(environ, asking.NOTHING)
         if self.intake.cancel(run_id) is State.RUNNING:
             self.end_script(run_id)
         return self.state(environ, run_id)
@@ -342,28 +302,11 @@ class Web:
 
         Some of it, if it takes long: `more` says so.
         """
-        self._need_admin(environ)
-        older = asked_of(environ, OLDER).get("older")
-        try:
-            pruned, more = self.intake.prune(float(older) if older else None)
-        except JournalUnavailable as error:
-            raise unavailable(error) from None
+        if environ[VISIT].session:
+            raise Refused(400, "no form does this; send Authorization: Bearer")
+        older = asked_of(environ, asking.OLDER).get("older")
+        pruned, more = self.intake.prune(float(older) if older else None)
         return as_json(200, {"pruned": pruned, "more": more})
-
-    def _need_admin(self, environ: Environ) -> None:
-        """Raise Refused unless the request carries ADMIN_TOKEN, or `owner`, as a bearer token."""
-        token, owner = self.admin.token(), self.owner
-        known = [word.encode("utf-8", "surrogateescape") for word in (token, owner) if word]
-        delivery = read_delivery(environ, self.trusted)
-        guesses = self.admin.guessing(environ) if "authorization" in delivery.headers else None
-        try:
-            with guesses or nullcontext():
-                authenticate((Bearer(tuple(known)),), delivery, time.time())
-        except Refused:
-            if token:
-                raise
-            told = "this needs ADMIN_TOKEN to be set"
-            raise Refused(403, told, "ADMIN_TOKEN is not set") from None
 
     def deliver(self, environ: Environ, path: str) -> Answer | None:
         """A delivery to a hook, or the landing page. None if the answer comes later."""
@@ -389,31 +332,23 @@ class Web:
             return None
         return problem(Refused(503, "stopping; send it again soon", headers=SOON))
 
-    def count_refusal(self, hook: str, refused: Refused) -> None:
-        """Count a refusal; `hook` is empty for what is no hook's."""
-        self.refused.add(hook, str(refused.status), refused.reason)
-
     def log_refusal(self, environ: Environ, refused: Refused) -> None:
-        """Have a refusal counted, in the log, and in the journal."""
+        """Have a refusal noted."""
         asked = raw_path(environ)
-        self.count_refusal("" if asked.startswith("/-") else self.hook_of(asked), refused)
-        # Masked before they are cut: half of a secret is not known for one.
-        mask = self.log.mask
-        method = mask.text(environ.get("REQUEST_METHOD", ""))[:20]
-        path = mask.payload(asked.encode("latin-1", "replace")).decode("latin-1")
-        address = client_address(environ, self.trusted)
-        self.log.info(
-            f"refused {method} {path[:200]}: {refused.why} ({refused.status} to {address})",
-            status=refused.status,
-            path=path[:200],
-            address=address,
+        self._note(environ, refused, "" if asked.startswith("/-") else self.hook_of(asked))
+
+    def _note(self, environ: Environ, refused: Refused, hook: str, *, closed: bool = False) -> None:
+        size, address = environ.get("CONTENT_LENGTH", ""), client_address(environ, self.trusted)
+        refusal = Refusal(
+            time.time(),
+            environ.get("REQUEST_METHOD", ""),
+            raw_path(environ),
+            refused.status,
+            refused.why,
+            address,
+            int(size) if size.isdigit() else 0,
         )
-        size = environ.get("CONTENT_LENGTH", "")
-        size = int(size) if size.isdigit() else 0
-        why = mask.text(refused.why.encode("utf-8", "replace").decode())[:LONGEST_WHY]
-        self.journal.note(
-            Refusal(time.time(), method, path[:200], refused.status, why, address, size)
-        )
+        self.refused.add(refusal, hook, refused.reason, closed=closed)
 
 
 class Places:
@@ -534,32 +469,6 @@ class _Sender:
             self._answer(self.web.fault(error))
 
 
-def asked_of(environ: Environ, known: Queries) -> dict[str, str]:
-    """What a page is asked with. Raises Refused(400) with what is wrong, and would be right."""
-    asked = {}
-    for name, value in form.query(environ.get("QUERY_STRING", "")).items():
-        if name not in known:
-            may = f"is none of {', '.join(known)}" if known else "cannot be asked for here"
-            raise Refused(400, f"{name[:40]!r} {may}")
-        pattern, told = known[name]
-        if not isinstance(value, str) or not re.fullmatch(pattern, value):
-            raise Refused(400, f"{name} cannot be {str(value)[:40]!r}; it is {told}")
-        asked[name] = value
-    return asked
-
-
-def read_query(asked: Mapping[str, str]) -> Query:
-    """The query of a list of runs."""
-    return Query(
-        hook=asked.get("hook", ""),
-        state=State(asked["state"]) if "state" in asked else None,
-        since=float(asked.get("since", 0.0)),
-        before=int(asked["before"]) if "before" in asked else None,
-        most=min(int(asked.get("limit", 50)), MOST_LISTED),
-        unreplaced="unreplaced" in asked,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Preferences:
     """What a `Prefer` header (RFC 7240) asks of us. `wait` is in seconds."""
@@ -627,13 +536,18 @@ def _in_progress(accepted: Accepted, run: Run | None) -> Answer:
     redirect = _redirect(accepted.hook)
     if redirect:
         return redirect
+    if accepted.manners.bare:
+        place = f"/-/runs/{accepted.run_id}"
+        return Answer(accepted.manners.accepted, b"", {"Location": place})
+    return _promised(accepted, run)
+
+
+def _promised(accepted: Accepted, run: Run | None) -> Answer:
+    """That it will happen, and where to look how it stands."""
     place = f"/-/runs/{accepted.run_id}"
     state = run.state if run else State.QUEUED
-    manners = accepted.manners
-    if manners.bare:
-        return Answer(manners.accepted, b"", {"Location": place})
     said = {"run": accepted.run_id, "state": state, "location": place}
-    return as_json(manners.accepted, said, Location=place)
+    return as_json(accepted.manners.accepted, said, Location=place)
 
 
 def _ended(accepted: Accepted, status: int, run: Run, outcome: Outcome) -> Answer:
@@ -667,10 +581,21 @@ def _redirect(hook: Hook) -> Answer | None:
 
 def _no_page(path: str) -> Refused:
     """404, or 405 if there is such a page, but not for this method."""
-    for pattern, method in OWN_PAGES.items():
-        if re.fullmatch(pattern, path):
-            return Refused(405, f"use {method}", headers={"Allow": method})
+    for page, methods in PAGES.items():
+        if re.fullmatch(NAMED.sub(_pattern, page), path):
+            allowed = ", ".join(methods)
+            return Refused(405, f"use {allowed}", headers={"Allow": allowed})
     return Refused(404, "there is no such page")
+
+
+def _pattern(named: re.Match[str]) -> str:
+    """What a name in a page's path stands for."""
+    return f"(?:{named[1]})" if named[1] else "[^/]+"
+
+
+def _either(page: Page, told: Page) -> Page:
+    """The page for browsers, and what programs are told in its place."""
+    return lambda environ: (page if wants_html(environ) else told)(environ)
 
 
 def _landing(delivery: Delivery) -> Answer:

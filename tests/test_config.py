@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from hookrunner.about import Info
 from hookrunner.auth.senders import SENDERS
 from hookrunner.config import Config, load, switched_off
 from hookrunner.model import (
@@ -306,6 +307,28 @@ def test_nobody_waits_longer_than_the_most_impatient_sender(
     text = f"/h:\n  script: hello.py\n  auth: {auth}\n  respond: {respond}\n"
 
     assert read(project, text, S="x").hooks["/h"].respond.wait == wait
+
+
+def test_info_says_what_the_hooks_are_together(project: Project) -> None:
+    assert read(project, HELLO).info == Info("hookrunner", "0", "")
+
+    said = read(project, 'info: {title: Ours, version: "1.10", description: More.}\n' + HELLO)
+
+    assert said.info == Info("Ours", "1.10", "More.")
+    assert [*said.hooks] == ["/h"]
+
+
+@pytest.mark.parametrize(
+    ("info", "told"),
+    [
+        ("{version: 1.10}", "version must be text, not 1.1; quote it: '1.10'"),
+        ("{titel: Ours}", "unknown setting 'titel'; did you mean 'title'?"),
+        ("{title: ''}", "title must be text, not ''"),
+        ("Ours", "info must be a mapping, not 'Ours'"),
+    ],
+)
+def test_an_info_that_is_none_is_told(project: Project, info: str, told: str) -> None:
+    assert problems(project, f"info: {info}\n" + HELLO) == [f"hooks.yaml:1: {told}"]
 
 
 def test_defaults_are_for_every_hook_that_does_not_say_otherwise(project: Project) -> None:
@@ -871,6 +894,7 @@ def test_a_configuration_that_is_printed_shows_no_secret(project: Project) -> No
         ("on: {script: hello.py}\n" + HELLO, ["1: unknown key 'on'; did you mean '/on'?"]),
         ("h: {}\n" + HELLO, ["1: unknown key 'h'; did you mean '/h'?"]),
         ("default: {}\n" + HELLO, ["1: unknown key 'default'; did you mean 'defaults'?"]),
+        ("infos: {}\n" + HELLO, ["1: unknown key 'infos'; did you mean 'info'?"]),
         ("defaults: 5\n" + HELLO, ["1: defaults must be a mapping, not 5"]),
         (
             "defaults:\n  tiemout: 5s\n" + HELLO,

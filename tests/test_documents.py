@@ -31,6 +31,7 @@ BY_PAGE = {
     "README.md": "test_the_readme_s_commands_do_what_it_says",
     "docs/runs.md": "test_the_page_of_runs_does_what_it_says",
     "docs/metrics.md": "test_the_metrics_are_had_as_their_page_says",
+    "docs/api.md": "test_the_page_for_programs_does_what_it_says",
     "docs/auth.md": "test_a_signature_made_by_hand_is_taken",
     "docs/tutorial.md": "tests/test_tutorial.py",
 } | {name: "tests/test_recipes.py" for name in pages() if re.match("docs/recipes/(?!README)", name)}
@@ -146,6 +147,26 @@ def test_the_page_of_runs_does_what_it_says(tmp_path: Path) -> None:
     assert json.loads(said("/replay"))["state"] == "queued"
     assert "has ended already" in json.loads(said("/cancel"))["detail"]
     assert json.loads(said("/-/prune"))["pruned"] == 0
+
+
+def test_the_page_for_programs_does_what_it_says(tmp_path: Path) -> None:
+    project = Project(copy_to(tmp_path / "hookrunner"))
+    text = page("docs/api.md")
+    shown = text.partition("```yaml\n")[2].partition("```")[0]
+    hooks = project.folder / "hooks.yaml"
+    hooks.write_text(f"{shown}{hooks.read_text()}")
+    with project.serve(ADMIN_TOKEN=TOKEN) as server:
+        said = [
+            json.loads(_answer(step, "", server, project))
+            for step in steps(text)
+            if not elsewhere(step.command)
+        ]
+    listed, hook, runs, refusals, described = said
+    assert "/hello" in [each["path"] for each in listed["hooks"]]
+    assert hook["path"] == "/hello"
+    assert (runs["runs"], runs["next"]) == ([], None)
+    assert (refusals["refusals"], refusals["kept"]) == ([], 1000)
+    assert (described["info"]["title"], described["info"]["version"]) == ("Our hooks", "1.2")
 
 
 def _answer(step: Step, run: str, server: Server, project: Project) -> str:

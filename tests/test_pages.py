@@ -77,7 +77,7 @@ REFUSAL = (
 )
 HTML = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 FORM = "application/x-www-form-urlencoded"
-PAGES = ("/-/", "/-/runs", "/-/refusals", "/-/hook?path=/hello")
+PAGES = ("/-/", "/-/hooks", "/-/runs", "/-/refusals", "/-/hook?path=/hello", "/-/docs")
 
 
 def write_project(folder: Path) -> Project:

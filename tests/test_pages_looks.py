@@ -6,6 +6,7 @@ import json
 import re
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -17,6 +18,7 @@ from hookrunner.pages import (
     STRICT,
     body,
     chart,
+    docs,
     door,
     hook,
     links,
@@ -29,6 +31,8 @@ from hookrunner.pages import (
 from hookrunner.pages.assets import ASSETS, asset
 from hookrunner.pages.shown import (
     Bucket,
+    DocsHook,
+    DocsPage,
     Filter,
     Frame,
     HookLine,
@@ -75,6 +79,28 @@ def shown_run(**given: object) -> Page:
     return Page(html)
 
 
+def described(text: str) -> dict[str, Any]:
+    """As much of an OpenAPI document as is shown, with a text in it."""
+    operation = {
+        "summary": text,
+        "description": text,
+        "security": [{text: []}],
+        "requestBody": {"content": {text: {}}},
+        "responses": {
+            "200": {"description": text, "content": {text: {}}, "headers": {text: {}}},
+            "404": {"$ref": "#/components/responses/404"},
+        },
+    }
+    return {
+        "info": {"title": text, "version": text, "description": f"{text}\n\n{text}"},
+        "paths": {text: {"post": operation}, f"/{text}": {"get": operation}},
+        "components": {
+            "securitySchemes": {text: {"type": "http", "scheme": text, "description": text}},
+            "responses": {"404": {"description": text}},
+        },
+    }
+
+
 def every_page(text: str) -> dict[str, str]:
     """Each page, with a text wherever somebody else may have put one."""
     raw = text.encode("utf-8", "surrogatepass")
@@ -94,7 +120,8 @@ def every_page(text: str) -> dict[str, str]:
             frame, RunPage(one, new, attempts, live=text, can_replay=True, can_cancel=True)
         ),
         "hook": hook.page(frame, HookPage(line, [(text, text)], schema, [text], [one])),
-        "refusals": refusals.page(frame, RefusalList([refusal], 1000)),
+        "refusals": refusals.page(frame, RefusalList([refusal], 1000, {401: 7})),
+        "docs": docs.page(frame, DocsPage(described(text), [DocsHook(text, text, schema)])),
         "login": door.login(text, text),
         "error": door.error(404, text, text),
     }

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from hookrunner.web import PLACES, QUERIES
+from hookrunner.asking import PLACES, RUNS
 from tests.serving import SECONDS, Project, Response, Server, wait_until
 
 ADMIN = {"Authorization": "Bearer the administrator's"}
@@ -821,7 +821,10 @@ def test_a_run_is_found_by_a_part_of_its_id(listed: tuple[Server, str, str]) -> 
         ("since=2h", "since cannot be '2h'; it is in Unix seconds"),
         ("before=-1", "before cannot be '-1'; it is the seq of a run"),
         ("before=" + "9" * 19, f"before cannot be '{'9' * 19}'; it is the seq of a run"),
-        ("hok=/a", "'hok' is none of id, hook, state, since, before, limit, unreplaced"),
+        (
+            "hok=/a",
+            "'hok' is none of id, hook, state, text, since, until, before, limit, unreplaced",
+        ),
         ("state=failed&state=queued", f"state cannot be \"['failed', 'queued']\"; it is {STATES}"),
     ],
 )
@@ -864,7 +867,7 @@ def test_a_list_needs_the_administrator_s_token_to_be_set(project: Project) -> N
 @pytest.mark.parametrize(
     ("method", "page", "told"),
     [
-        ("GET", "/-/runs?x=1", f"'x' is none of {', '.join(QUERIES)}"),
+        ("GET", "/-/runs?x=1", f"'x' is none of {', '.join(RUNS)}"),
         ("GET", "/-/runs/{run}?x=1", f"'x' is none of {', '.join(PLACES)}"),
         ("POST", "/-/runs/{run}/replay?x=1", "'x' cannot be asked for here"),
         ("POST", "/-/runs/{run}/cancel?x=1", "'x' cannot be asked for here"),

@@ -7,7 +7,7 @@ from hookrunner.pages.assets import asset
 from hookrunner.pages.markup import Html, Inside, join, plain, tag
 from hookrunner.pages.shown import Frame
 
-PLACES = (("/-/", "Overview"), ("/-/runs", "Runs"), ("/-/refusals", "Refusals"))
+PLACES = (("/-/", "Overview"), ("/-/runs", "Runs"), ("/-/refusals", "Refusals"), ("/-/docs", "API"))
 REFRESHED = 5
 """Seconds after which a page that changes is asked for again, where no script can listen."""
 
@@ -86,9 +86,9 @@ def heading(words: Inside, *beside: Inside) -> Html:
     return tag("div", tag("h1", words), aside, class_="heading")
 
 
-def section(name: str, *inside: Inside, beside: Inside = None) -> Html:
-    """A part of a page with a heading of its own."""
-    anchor = name.lower().replace(" ", "-")
+def section(name: str, *inside: Inside, beside: Inside = None, anchor: str = "") -> Html:
+    """A part of a page with a heading of its own; `anchor` is its id, if not that of its name."""
+    anchor = anchor or name.lower().replace(" ", "-")
     head = tag("div", tag("h2", name, id=anchor), beside, class_="heading")
     return tag("section", head, *inside, aria_labelledby=anchor)
 

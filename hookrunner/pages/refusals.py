@@ -25,6 +25,7 @@ def page(frame: Frame, shown: RefusalList) -> str:
         "Refusals",
         layout.heading("Refusals"),
         tag("p", "Deliveries that were turned away. ", kept, class_="soft"),
+        _counts(shown),
         tag(
             "div",
             where,
@@ -34,6 +35,15 @@ def page(frame: Frame, shown: RefusalList) -> str:
         ),
         place="Refusals",
     )
+
+
+def _counts(shown: RefusalList) -> Html | None:
+    """How many there were since the start, whatever is kept."""
+    if not shown.counts:
+        return None
+    by_status = ", ".join(f"{count:,} × {status}" for status, count in shown.counts.items())
+    total = sum(shown.counts.values())
+    return tag("p", f"Since the start: {total:,} ({by_status}).", class_="soft")
 
 
 def _row(refusal: Refusal, frame: Frame) -> list[Inside]:

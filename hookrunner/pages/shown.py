@@ -178,5 +178,25 @@ class RefusalList:
     most: int
     """How many are kept."""
 
+    counts: Mapping[int, int] = field(default_factory=dict)
+    """How many there were since the start, by status."""
+
     older: str = ""
     newest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DocsHook:
+    """A hook by its path, the path that OpenAPI has for it, and its JSON Schema; None for none."""
+
+    path: str
+    described: str
+    schema: Json | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DocsPage:
+    """An OpenAPI document, and the hooks that are in it."""
+
+    document: Json
+    hooks: Sequence[DocsHook]
