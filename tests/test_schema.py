@@ -609,3 +609,16 @@ def test_what_is_missing_and_what_is_wrong_with_each_kind_is_told() -> None:
         ["const"],
         ["type"],
     ]
+
+
+@pytest.mark.parametrize("keyword", ["anyOf", "oneOf"])
+def test_a_choice_that_is_just_false_is_one_that_nothing_fits(keyword: str) -> None:
+    choices: list[Json] = [False, {"type": "integer"}, False]
+    [misfit] = Schema({keyword: choices}, Path("/nowhere")).misfits("x")
+
+    assert misfit.rule == keyword
+    assert [[each.rule for each in branch] for branch in misfit.branches] == [
+        ["false"],
+        ["type"],
+        ["false"],
+    ]
