@@ -440,11 +440,14 @@ def _missing(error: ValidationError) -> str:
 
 def _branches(error: ValidationError, choices: int) -> tuple[tuple[Misfit, ...], ...]:
     """What is wrong with each schema of an `anyOf` or `oneOf`."""
-    count = len(error.validator_value) if isinstance(error.validator_value, list) else 0
-    found: list[list[Misfit]] = [[] for _ in range(count)]
+    schemas = error.validator_value if isinstance(error.validator_value, list) else []
+    found: list[list[Misfit]] = [[] for _ in schemas]
+    # What a schema that is just `false` says does not say which one that was.
+    nothing = (at for at, each in enumerate(schemas) if each is False)
     for part in error.context or ():
-        at = part.relative_schema_path[0]
-        if isinstance(at, int) and at < count and len(found[at]) < MOST_ERRORS:
+        path = part.relative_schema_path
+        at = path[0] if path else next(nothing, None)
+        if isinstance(at, int) and at < len(found) and len(found[at]) < MOST_ERRORS:
             found[at].append(_misfit(part, choices))
     return tuple(map(tuple, found))
 

@@ -260,9 +260,10 @@ class Web:
 
     def state(self, environ: Environ, run_id: str) -> Answer:
         """How a run stands, for whoever knows its unguessable id; all for the administrator."""
-        visit, asked, told = environ[VISIT], asked_of(environ, asking.PLACES), telling.summary
+        visit = environ[VISIT]
         if visit and wants_html(environ):
             return self.admin.run(environ, run_id)
+        asked, told = asked_of(environ, asking.PLACES), telling.summary
         if visit or (asked and self.access.let_in(environ, Who.ADMINISTRATOR)):
             told = partial(self._printed, asked) if asked else self._whole
             if asked.pop("exact", ""):

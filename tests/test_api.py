@@ -87,7 +87,7 @@ def test_one_hook_is_told_with_its_schema_and_settings(server: Server, runs: lis
     hook = told(server, "/-/hook?path=/hello")
 
     assert hook["schema"] == {"type": "object", "properties": {"n": {"type": "integer"}}}
-    assert hook["settings"]["respond"] == "status, wait 8s"
+    assert hook["settings"]["respond"] == "status, waits 8s"
     assert [run["run"] for run in hook["runs"]] == runs
     assert told(server, "/-/hook?path=/gone")["schema"] is None
 

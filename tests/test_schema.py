@@ -609,3 +609,13 @@ def test_what_is_missing_and_what_is_wrong_with_each_kind_is_told() -> None:
         ["const"],
         ["type"],
     ]
+
+
+@pytest.mark.parametrize("keyword", ["anyOf", "oneOf"])
+def test_a_kind_that_nothing_fits_is_told_in_its_place(keyword: str) -> None:
+    shape = Schema({keyword: [{"type": "string"}, False, {"const": 1}]}, Path("/nowhere"))
+
+    [misfit] = shape.misfits(2)
+
+    rules = [[each.rule for each in branch] for branch in misfit.branches]
+    assert rules == [["type"], ["false"], ["const"]]
