@@ -99,6 +99,9 @@ class _Attempt:
     shown: int = 0
     """Bytes of output that the journal has been shown."""
 
+    is_told: bool = False
+    """That its script has been told to end."""
+
     unwatch: Step | None = None
     """Ends our hearing of its end, if that was somebody else's doing."""
 
@@ -175,7 +178,7 @@ class Workers:
 
     def cancel(self, run_id: str) -> None:
         """End a run's script if it runs here; the journal has it as cancelled already."""
-        self.launcher.cancel(run_id)
+        self.loop.soon(lambda: self._end(self.attempts.get(run_id)))
 
     def _look(self) -> None:
         """Ask for as many runs as there are free slots."""
@@ -395,16 +398,16 @@ class Workers:
 
     def _renew(self) -> None:
         """Keep our leases; a run that is no longer ours loses its script."""
-        claims = [attempt.claim for attempt in list(self.attempts.values())]
-        if not claims:
+        attempts = list(self.attempts.values())
+        if not attempts:
             return
         asked = time.monotonic()
-        ours = self.journal.renew(claims, self.lease)
-        for claim in claims:
-            if claim.run_id in ours:
-                self.launcher.extend(claim.run_id, ends(asked, self.lease))
+        ours = self.journal.renew([attempt.claim for attempt in attempts], self.lease)
+        for attempt in attempts:
+            if attempt.claim.run_id in ours:
+                self.launcher.extend(attempt.claim.run_id, ends(asked, self.lease))
             else:
-                self.launcher.cancel(claim.run_id)
+                self.loop.soon(partial(self._end, attempt))
 
     def _show(self) -> None:
         """Let the journal have what attempts of some length have printed so far."""
@@ -444,9 +447,14 @@ class Workers:
                 self.loop.soon(partial(self._end, attempt))
             self.doubtful.popleft()
 
-    def _end(self, attempt: _Attempt) -> None:
+    def _end(self, attempt: _Attempt | None) -> None:
+        """End an attempt's script, once, whoever says so: a second TERM could be mistaken."""
+        if attempt is None or attempt.is_told:
+            return
         run_id = attempt.claim.run_id
         if self.attempts.get(run_id) is attempt:  # not one that has begun since
+            # One that is about to be started is told of by its lease, or whoever watches it.
+            attempt.is_told = self.launcher.output(run_id) is not None
             self.launcher.cancel(run_id)
 
     def _say_unavailable(self, error: JournalUnavailable) -> None:
