@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from hookrunner import form, jsontext, pages, pointer, route, session, units
-from hookrunner.access import CHALLENGE, VISIT, Access, Visit, prefers_html, see_other
+from hookrunner.access import CHALLENGE, VISIT, Access, Visit, see_other
 from hookrunner.address import within
 from hookrunner.answer import LATER, Answer, Environ, client_address, raw_path, read_delivery
 from hookrunner.intake import Intake
@@ -291,7 +291,7 @@ class Admin:
         given = shown.RefusalList(
             [refusal for _, refusal in found],
             MOST_KEPT,
-            self.refused.by_status(),
+            self.refused.counts(),
             older=f"/-/refusals?before={older}" if older is not None else "",
             newest="/-/refusals" if before is not None else "",
         )
@@ -299,12 +299,12 @@ class Admin:
 
     def docs(self, environ: Environ) -> Answer:
         """Every hook as whoever posts to it must know it."""
-        config = self.intake.config
+        config, mask = self.intake.config, self.masker()
         hooks = [
-            shown.DocsHook(path, path_of(hook), getattr(hook.schema, "contents", None))
+            shown.DocsHook(path, path_of(hook), mask.schema(getattr(hook.schema, "contents", None)))
             for path, hook in config.hooks.items()
         ]
-        given = shown.DocsPage(document.of(config), hooks)
+        given = shown.DocsPage(mask.schema(document.of(config)), hooks)
         return _page(docs_page.page(_frame(environ, environ[VISIT]), given))
 
     def turned_away(
@@ -371,12 +371,6 @@ class Admin:
         fixed = "v=" in environ.get("QUERY_STRING", "")
         cached = FOR_EVER if fixed else {"Cache-Control": "no-cache"}
         return Answer(200, contents, {**pages.STRICT, "Content-Type": kind, **cached})
-
-    def unread(self, accept: str, refused: Refused) -> Answer | None:
-        """What is said of a form that was not read to its end; None if that was no browser's."""
-        if not (self.access.token() and prefers_html(accept)):
-            return None
-        return self.refusal({}, refused)
 
     def refusal(self, environ: Environ, refused: Refused) -> Answer:
         """A refusal as a page: the login again where that was refused."""

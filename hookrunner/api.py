@@ -48,8 +48,8 @@ class Api:
         asked_of(environ, asking.NOTHING)
         hooks = self.hooks
         seen, mask = self.journal.overview(hooks).hooks, self.pages.masker()
-        every = [listed.hook(hook, seen[path], mask) for path, hook in hooks.items()]
-        return told({"hooks": every})
+        said = [listed.hook(hook, seen[path], mask) for path, hook in hooks.items()]
+        return told({"hooks": said})
 
     def hook(self, environ: Environ) -> Answer:
         """One hook."""
@@ -63,8 +63,7 @@ class Api:
 
     def runs(self, environ: Environ) -> Answer:
         """The runs that a query asks for, newest first."""
-        asked = asked_of(environ, asking.RUNS)
-        mask = self.pages.masker()
+        asked, mask = asked_of(environ, asking.RUNS), self.pages.masker()
         if part := asked.pop("id", ""):
             if asked:
                 raise Refused(400, f"id goes with nothing else, and not with {min(asked)}")
@@ -87,13 +86,13 @@ class Api:
         asked = asked_of(environ, asking.REFUSALS)
         found, older = self.pages.turned_away(asking.before_of(asked), asking.most_of(asked))
         onward = listed.onward("/-/refusals", asked, older)
-        counts = self.pages.refused.by_status()
+        counts = self.pages.refused.counts()
         return told(listed.refusals(found, counts, admin.MOST_KEPT, onward))
 
     def description(self, environ: Environ) -> Answer:
         """All of this, and every hook, as OpenAPI has it."""
         asked_of(environ, asking.NOTHING)
-        return told(document.of(self.intake.config))
+        return told(self.pages.masker().schema(document.of(self.intake.config)))
 
 
 def told(said: Json) -> Answer:

@@ -60,7 +60,7 @@ def one_hook(
     return {
         **hook(each, seen, mask),
         "settings": {name: mask.text(told) for name, told in settings},
-        "schema": getattr(each.schema, "contents", None),
+        "schema": mask.schema(getattr(each.schema, "contents", None)),
         "runs": [telling.row(run, mask) for run in runs],
     }
 

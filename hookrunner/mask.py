@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from urllib.parse import quote, quote_plus
 
+from hookrunner.model import Json
 from hookrunner.spelling import readings
 
 SHORTEST_LINE = 6
@@ -19,6 +20,13 @@ BEGINNING = 16
 secret, half of it."""
 
 SHORTEST_BEGINNING = 8
+
+SAID = frozenset({"title", "summary", "description", "$comment"})
+GIVEN = frozenset({"default", "example", "examples", "const", "enum"})
+"""Keywords of JSON Schema that hold a text, and a value, and not what a schema works by."""
+
+NAMED = frozenset({"properties", "patternProperties", "dependentSchemas", "schemas"})
+"""Those below which every key is a name, and none a keyword."""
 
 
 class Masker:
@@ -50,6 +58,29 @@ class Masker:
             return said
         raw = said.encode("utf-8", "surrogatepass")
         return _without(raw, self._found_said).decode("utf-8", "surrogatepass")
+
+    def schema(self, contents: Json) -> Json:
+        """A JSON Schema, or what holds some, with what it says and gives as an example masked."""
+        return self._schema(contents, named=False) if self._words else contents
+
+    def _schema(self, contents: Json, *, named: bool) -> Json:
+        if isinstance(contents, list):
+            return [self._schema(each, named=False) for each in contents]
+        if not isinstance(contents, dict):
+            return contents
+        return {
+            key: self._value(each)
+            if not named and (key in GIVEN or (key in SAID and isinstance(each, str)))
+            else self._schema(each, named=not named and key in NAMED)
+            for key, each in contents.items()
+        }
+
+    def _value(self, value: Json) -> Json:
+        if isinstance(value, list):
+            return [self._value(each) for each in value]
+        if isinstance(value, dict):
+            return {self.text(key): self._value(each) for key, each in value.items()}
+        return self.text(value) if isinstance(value, str) else value
 
     def across(self, text: bytes, place: int) -> tuple[int, int]:
         """The part of a text that a secret fills which lies across a place; empty if none does."""

@@ -1,7 +1,7 @@
 """What is turned away: a line in the log, a count, and a note that the journal keeps for a while.
 
-Everything that refuses comes here: `web` for what intake says, and the server itself for what
-never gets that far. Of what was carried nothing is kept.
+Everything that refuses comes here: `web` for what intake says, and for what the server itself
+could not read. Of what was carried nothing is kept.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from hookrunner.counts import Count
 from hookrunner.log import Log
-from hookrunner.model import REASONS, Reason, Refusal
+from hookrunner.model import Reason, Refusal
 from hookrunner.seams import Journal
 
 LONGEST_PATH = 200
@@ -28,16 +28,13 @@ class RefusalBook:
         self.log = log
         self._count = Count()
 
-    def add(
-        self, refusal: Refusal, hook: str = "", reason: Reason | None = None, *, ended: str = ""
-    ) -> None:
+    def add(self, refusal: Refusal, hook: str, reason: Reason, *, closed: bool = False) -> None:
         """Note a refusal, whose texts may be of any length and hold secrets.
 
-        `path` is as PEP 3333 has it. `hook` is empty for what is no hook's, `ended` is for the
-        log, where there was no answer.
+        `hook` is empty for what is no hook's. `closed` if there was no answer. `path` is as
+        PEP 3333 has it.
         """
-        status = refusal.status
-        self._count.add(hook, str(status), reason or REASONS.get(status, "other"))
+        self._count.add(hook, str(refusal.status), reason)
         # Masked before they are cut: half of a secret is not known for one.
         mask = self.log.mask
         method = mask.text(refusal.method)[:LONGEST_METHOD]
@@ -45,22 +42,22 @@ class RefusalBook:
         path = path[:LONGEST_PATH]
         why = mask.text(refusal.why.encode("utf-8", "replace").decode())[:LONGEST_WHY]
         request = f"{method} {path}".strip() or "a request"
-        told = ended or f"{status} to {refusal.address}"
+        ended = "closed," if closed else f"{refusal.status} to"
         self.log.info(
-            f"refused {request}: {refusal.why} ({told})",
-            status=status,
+            f"refused {request}: {refusal.why} ({ended} {refusal.address})",
+            status=refusal.status,
             path=path,
             address=refusal.address,
         )
         self.journal.note(replace(refusal, method=method, path=path, why=why))
 
     def seen(self) -> Mapping[tuple[str, ...], int]:
-        """How often something was turned away, by hook, status and reason."""
+        """How many there were since the start, by hook, status and reason; whatever is kept."""
         return self._count.seen()
 
-    def by_status(self) -> Mapping[int, int]:
-        """How many there were since the start, by status; all of them, whatever is kept."""
-        found: Counter[int] = Counter()
+    def counts(self) -> Mapping[int, int]:
+        """The same by status alone."""
+        by_status = Counter[int]()
         for (_, status, _), number in self.seen().items():
-            found[int(status)] += number
-        return dict(sorted(found.items()))
+            by_status[int(status)] += number
+        return dict(sorted(by_status.items()))

@@ -35,7 +35,7 @@ from waitress.utilities import build_http_date
 from hookrunner.answer import LATER, Answer, Environ, status_line
 from hookrunner.log import Log
 from hookrunner.loop import Loop, Step, Timers
-from hookrunner.model import Refusal, Refused, Trouble
+from hookrunner.model import Refused, Trouble
 from hookrunner.units import show_size
 
 MOST_CONNECTIONS = 1500
@@ -98,11 +98,11 @@ class Application(Protocol):
     def fault(self, error: Exception) -> Answer:
         """What is told of a bug, after it has been logged."""
 
-    def unread(self, path: str, accept: str, refused: Refused) -> Answer:
-        """What is said of a request that was not read to its end, and has been noted."""
+    def unread(self, environ: Environ, refused: Refused, *, closed: bool = False) -> Answer:
+        """What is said of a request that was not read to its end, after that has been noted.
 
-    def turned_away(self, refusal: Refusal, forwarded: str, closed: bool) -> None:
-        """Note such a request; `forwarded` is its X-Forwarded-For, `closed` if it has no answer."""
+        Of PEP 3333's environment there is what is known of it. If `closed` nothing is said.
+        """
 
     def hook_of(self, path: str) -> str:
         """The hook that PEP 3333's path leads to; empty if none."""
@@ -355,7 +355,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
             self.server.add_task(call)
 
     def _refusal(self, request: HTTPRequestParser) -> Answer:
-        """How what is no HTTP that we take is answered: as all our refusals, and logged."""
+        """How what is no HTTP that we take is answered: as all our refusals, and noted."""
         error = request.error
         # waitress quotes the offending line, which may be a credential's.
         told = error.body.partition('"')[0].strip()
@@ -364,11 +364,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
             told = f"the body is larger than the largest max_body in hooks.yaml, {most}"
             if getattr(request, "path", "") == TRIAL:
                 told = "the form is larger than what any hook takes"
-        self.note_refusal(error.code, told)
-        path = str(getattr(request, "path", ""))  # of what has no first line there is none
-        accept = str(request.headers.get("ACCEPT", ""))
-        application: Application = self.server.application
-        return application.unread(path, accept, Refused(error.code, told))
+        return self._unread(Refused(error.code, told))
 
     def tell(self, call: _Call, answer: Answer) -> None:
         """Send the answer to the request that is being served."""
@@ -442,7 +438,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
                 if self.request is None:  # it may be a browser's, which opens some for later
                     self.server.log.info(f"closed {self.addr[0]}: nothing came within {limit}")
                 else:
-                    self.note_refusal(408, f"not complete within {limit}", closed=True)
+                    self._unread(Refused(408, f"not complete within {limit}"), closed=True)
                 self.handle_close()
         elif self.total_outbufs_len:
             patience = max(idle, REQUEST_SECONDS)
@@ -479,22 +475,22 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         _log_current(self.server)
         self.handle_close()
 
-    def note_refusal(self, status: int, why: str, *, closed: bool = False) -> None:
-        """Note a request that never reached a hook; `closed` if it has no answer."""
+    def _unread(self, refused: Refused, *, closed: bool = False) -> Answer:
+        """Have noted that a request never reached a hook; `closed` if it has no answer."""
         request = self.request or next(iter(self.requests), None)
         # waitress reads another request in place of one whose head is too large.
-        known = request if status != HEAD_TOO_LARGE else None
-        refusal = Refusal(
-            time.time(),
-            getattr(known, "command", ""),
-            str(getattr(known, "path", "")),
-            status,
-            why,
-            self.addr[0],
-            getattr(request, "content_length", 0),
-        )
-        forwarded = getattr(request, "headers", {}).get("X_FORWARDED_FOR", "")
-        self.server.application.turned_away(refusal, forwarded, closed)
+        known = request if refused.status != HEAD_TOO_LARGE else None
+        headers = getattr(request, "headers", {})
+        environ = {
+            "REQUEST_METHOD": getattr(known, "command", ""),
+            "PATH_INFO": str(getattr(known, "path", "")),  # of what has no first line there is none
+            "CONTENT_LENGTH": str(getattr(request, "content_length", 0)),
+            "REMOTE_ADDR": self.addr[0],
+            "HTTP_X_FORWARDED_FOR": headers.get("X_FORWARDED_FOR", ""),
+            "HTTP_ACCEPT": headers.get("ACCEPT", ""),
+        }
+        application: Application = self.server.application
+        return application.unread(environ, refused, closed=closed)
 
 
 def _head(answer: Answer, version: str, *, closes: bool, endless: bool = False) -> bytes:

@@ -18,7 +18,7 @@ from hookrunner.intake import SOON
 from hookrunner.journal.where import Away
 from hookrunner.log import Log, place_of
 from hookrunner.loop import Loop
-from hookrunner.model import Refusal, Refused
+from hookrunner.model import Refused
 from hookrunner.serving import Server
 from hookrunner.units import show_duration
 
@@ -65,8 +65,7 @@ class _Closed:
             answer = problem(Refused(503, "journal: cannot be reached", headers=SOON))
         else:
             answer = problem(Refused(503, "not recorded; try again soon", headers=SOON))
-            self.log.info(f"refused {environ['REQUEST_METHOD'][:20]} {path[:200]}: "
-                          "the journal cannot be reached yet (503)")  # fmt: skip
+            self._say(environ, "the journal cannot be reached yet (503)")
         start_response(status_line(answer.status), list(answer.headers.items()))
         return [answer.body]
 
@@ -74,13 +73,14 @@ class _Closed:
         self.log.error(f"bug: {place_of(error)}; please report it")
         return problem(Refused(500, "an error of the server; it has been logged"))
 
-    def turned_away(self, refusal: Refusal, forwarded: str, closed: bool) -> None:
-        told = "closed" if closed else str(refusal.status)
-        request = f"{refusal.method[:20]} {refusal.path[:200]}".strip() or "a request"
-        self.log.info(f"refused {request}: {refusal.why} ({told}, {refusal.address})")
-
-    def unread(self, path: str, accept: str, refused: Refused) -> Answer:
+    def unread(self, environ: Environ, refused: Refused, *, closed: bool = False) -> Answer:
+        ended = "closed" if closed else str(refused.status)
+        self._say(environ, f"{refused.why} ({ended})")
         return problem(refused)
+
+    def _say(self, environ: Environ, why: str) -> None:
+        request = f"{environ['REQUEST_METHOD'][:20]} {raw_path(environ)[:200]}".strip()
+        self.log.info(f"refused {request or 'a request'}: {why}")
 
     def hook_of(self, path: str) -> str:
         return path

@@ -11,7 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -108,7 +108,6 @@ class Web:
             intake, journal, lambda: log.mask, self.access, self.refused, self.end_script
         )
         self.api = Api(intake, journal, self.admin)
-
         self.measure: Callable[[str], tuple[str, bytes]] | None = None
         """The metrics for an Accept header: their content type, and the text."""
 
@@ -128,17 +127,10 @@ class Web:
         self.log.error(f"bug: {place_of(error)}; please report it")
         return problem(Refused(500, "an error of the server; it has been logged"))
 
-    def unread(self, path: str, accept: str, refused: Refused) -> Answer:
-        """What is said of a request that was not read to its end, and has been noted."""
-        page = self.admin.unread(accept, refused) if path.startswith("/-/") else None
-        return page or problem(refused)
-
-    def turned_away(self, refusal: Refusal, forwarded: str, closed: bool) -> None:
-        """Note a request that was not read to its end; `closed` if it has no answer."""
-        environ = {"REMOTE_ADDR": refusal.address, "HTTP_X_FORWARDED_FOR": forwarded}
-        address = client_address(environ, self.trusted)
-        ended = f"closed, {address}" if closed else ""
-        self.refused.add(replace(refusal, address=address), ended=ended)
+    def unread(self, environ: Environ, refused: Refused, *, closed: bool = False) -> Answer:
+        """What is said of a request that was not read to its end, after that has been noted."""
+        self._note(environ, refused, "", closed=closed)
+        return self._told(environ, refused)
 
     def hook_of(self, path: str) -> str:
         """The path in hooks.yaml of the hook that PEP 3333's path leads to; empty if none."""
@@ -202,9 +194,7 @@ class Web:
                 given = self._let_in(page, who, environ, named)
             except Refused as refused:
                 self.log_refusal(environ, refused)
-                given = problem(refused)
-                if self._is_page(environ):
-                    given = self.admin.refusal(environ, refused)
+                given = self._told(environ, refused)
             if given is None:
                 environ[LATER].hold()
                 return b""
@@ -228,9 +218,11 @@ class Web:
         except JournalUnavailable as error:
             raise unavailable(error) from None
 
-    def _is_page(self, environ: Environ) -> bool:
-        """True if somebody looks at a page of ours, and would rather read why not than parse it."""
-        return raw_path(environ).startswith("/-/") and wants_html(environ)
+    def _told(self, environ: Environ, refused: Refused) -> Answer:
+        """A refusal; as a page to whoever looks at one, and would rather read it than parse it."""
+        if raw_path(environ).startswith("/-/") and wants_html(environ):
+            return self.admin.refusal(environ, refused)
+        return problem(refused)
 
     def ready(self, environ: Environ) -> Answer:
         """That deliveries can be taken in and carried out; what is wrong, if they cannot."""
@@ -252,28 +244,29 @@ class Web:
         return as_json(200, {"status": "ok"})
 
     def metrics(self, environ: Environ) -> Answer:
-        """Numbers for Prometheus; for the administrator."""
+        """Numbers for Prometheus."""
         if self.measure is None:
             raise Refused(404, "there is no such page")
         kind, text = self.measure(environ.get("HTTP_ACCEPT", ""))
-        return Answer(200, text, {"Content-Type": kind, "Cache-Control": "no-store"})
+        return Answer(200, text, {"Content-Type": kind, **PRIVATE})
 
     def state(self, environ: Environ, run_id: str) -> Answer:
         """How a run stands, for whoever knows its unguessable id; all for the administrator."""
         visit = environ[VISIT]
         if visit and wants_html(environ):
             return self.admin.run(environ, run_id)
-        asked, told = asked_of(environ, asking.PLACES), telling.summary
-        if visit or (asked and self.access.let_in(environ, Who.ADMINISTRATOR)):
-            told = partial(self._printed, asked) if asked else self._whole
-            if asked.pop("exact", ""):
-                if asked:
-                    raise Refused(400, f"exact goes with nothing else, and not with {min(asked)}")
-                told = partial(self._whole, exact=True)
+        asked = asked_of(environ, asking.PLACES)
+        visit = visit or (asked and self.access.let_in(environ, Who.ADMINISTRATOR))
+        exact = asked.pop("exact", "")
+        if exact and asked:
+            raise Refused(400, f"exact goes with nothing else, and not with {min(asked)}")
         run = self.journal.standing(run_id) if RUN_ID.fullmatch(run_id) else None
         if run is None:
             raise Refused(404, "there is no such run")
-        return as_json(200, told(run), **PRIVATE)
+        if not visit:
+            return as_json(200, telling.summary(run), **PRIVATE)
+        told = self._printed(asked, run) if asked else self._whole(run, exact=bool(exact))
+        return as_json(200, told, **PRIVATE)
 
     def _whole(self, run: Run, *, exact: bool = False) -> dict[str, Json]:
         new = self.journal.recorded(run.run_id)
@@ -340,22 +333,22 @@ class Web:
         return problem(Refused(503, "stopping; send it again soon", headers=SOON))
 
     def log_refusal(self, environ: Environ, refused: Refused) -> None:
-        """Have a refusal counted, in the log, and in the journal."""
+        """Have a refusal noted."""
         asked = raw_path(environ)
-        size = environ.get("CONTENT_LENGTH", "")
-        self.refused.add(
-            Refusal(
-                time.time(),
-                environ.get("REQUEST_METHOD", ""),
-                asked,
-                refused.status,
-                refused.why,
-                client_address(environ, self.trusted),
-                int(size) if size.isdigit() else 0,
-            ),
-            "" if asked.startswith("/-") else self.hook_of(asked),
-            refused.reason,
+        self._note(environ, refused, "" if asked.startswith("/-") else self.hook_of(asked))
+
+    def _note(self, environ: Environ, refused: Refused, hook: str, *, closed: bool = False) -> None:
+        size, address = environ.get("CONTENT_LENGTH", ""), client_address(environ, self.trusted)
+        refusal = Refusal(
+            time.time(),
+            environ.get("REQUEST_METHOD", ""),
+            raw_path(environ),
+            refused.status,
+            refused.why,
+            address,
+            int(size) if size.isdigit() else 0,
         )
+        self.refused.add(refusal, hook, refused.reason, closed=closed)
 
 
 class Places:
@@ -400,7 +393,7 @@ class _Sender:
     def _recorded(self, accepted: Callable[[], Accepted]) -> None:
         self.accepted = accepted()
         if not self.waits:
-            self._tell(None)
+            self._tell(self._run() if self.accepted.joined else None)
             return
         end_wait = partial(self._try, self._end_wait)
         self.stop_timer = self.later.after(self.wait.seconds, end_wait)
@@ -448,7 +441,9 @@ class _Sender:
 
     def _tell(self, run: Run | None) -> None:
         if self.accepted:
-            answer = self.web.doomed(run) or told(self.accepted, run)
+            answer = self.web.doomed(run) or (told if self.waits else _in_progress)(
+                self.accepted, run
+            )
             applied = self.wait.applied if self.waits or not self.wait.seconds else {}
             extra = {"Hook-Run": self.accepted.run_id, **applied}
             self._answer(Answer(answer.status, answer.body, {**answer.headers, **extra}))

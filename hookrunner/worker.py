@@ -51,6 +51,9 @@ IDLE = 5.0
 AGAIN = 1.0
 """Seconds after which a journal that was unavailable is asked once more."""
 
+TELL_EVERY = 15.0
+"""Seconds between two lines of the log that say so."""
+
 QUICK_BODY = 64 * 1024
 """Bytes of a body that are made ready for a script in no time worth mentioning."""
 
@@ -143,6 +146,9 @@ class Workers:
         """Attempts of which somebody has said that they have ended."""
 
         self.looking = 0
+        self.told_at: float | None = None
+        """When it was last said that the journal is unavailable; None if it is not."""
+
         self.known_hooks: tuple[Config, dict[str, Terms]] | None = None
         self.keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
 
@@ -196,9 +202,10 @@ class Workers:
     def _got(self, claim: Claim | JournalUnavailable | None) -> None:
         self.looking -= 1
         if isinstance(claim, JournalUnavailable):
-            self.log.error(f"the journal is unavailable: {claim}; trying again")
+            self._say_unavailable(claim)
             self.loop.after(AGAIN, self._look)
             return
+        self._say_available()
         if claim is not None:
             self._begin(claim, self.config)
         self._look()
@@ -380,7 +387,7 @@ class Workers:
                     pruned = self.journal.prune(known(self.config), PRUNE_AT_ONCE)
                     prune_at = now + (PRUNE_EVERY if pruned < PRUNE_AT_ONCE else 0)
             except JournalUnavailable as error:
-                self.log.error(f"the journal is unavailable: {error}; trying again")
+                self._say_unavailable(error)
                 self.ended.wait(1.0)
             except Exception as error:
                 self.log.error(f"bug: {place_of(error)}; please report it")
@@ -441,6 +448,18 @@ class Workers:
         run_id = attempt.claim.run_id
         if self.attempts.get(run_id) is attempt:  # not one that has begun since
             self.launcher.cancel(run_id)
+
+    def _say_unavailable(self, error: JournalUnavailable) -> None:
+        """Once in a while: each slot asks for a run every second or so."""
+        now = time.monotonic()
+        if self.told_at is None or now - self.told_at > TELL_EVERY:
+            self.told_at = now
+            self.log.error(f"the journal is unavailable: {error}; trying again")
+
+    def _say_available(self) -> None:
+        if self.told_at is not None:
+            self.told_at = None
+            self.log.info("the journal is available again")
 
     def _say(self, claim: Claim, what: str) -> None:
         hook = claim.new.hook

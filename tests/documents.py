@@ -56,6 +56,28 @@ def steps(text: str) -> Iterator[Step]:
             yield found
 
 
+def files(text: str) -> dict[str, str]:
+    """The fenced blocks, each by the file's name in the line before it; a block without one fails.
+
+    Two of a name are one file: the second is to be added to the first.
+    """
+    found: dict[str, str] = {}
+    for block in re.finditer(r"(?ms)^([^\n]*)\n\n```\w+\n(.*?)^```$", text):
+        named = re.search(r"`([\w./-]+)`.*:$", block[1])
+        assert named, f"a block without a file's name before it: {block[0]}"
+        found[named[1]] = found.get(named[1], "") + block[2]
+    return found
+
+
+def session(text: str) -> Iterator[tuple[str, str]]:
+    """Each command that stands after a `$` in the indented blocks, and what it should print."""
+    for block in re.finditer(r"(?m)(?:^    .*\n|^\n(?=    ))+", text):
+        plain = re.sub(r"(?m)^    ", "", block[0])
+        for part in re.split(r"(?m)^\$ ", plain)[1:]:
+            command, _, printed = part.partition("\n")
+            yield command, printed.strip("\n")
+
+
 def inline(text: str) -> list[str]:
     """Commands that stand within a sentence."""
     return INLINE.findall(text.replace("\n", " "))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hmac
 import re
 import socket
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ import pytest
 from tests.serving import SECONDS, Project, Response, Server, wait_until
 
 TOKEN = "an-administrators-token"
+SECRET = "a-senders-own-secret"
 ADMIN = {"Authorization": f"Bearer {TOKEN}"}
 HOOKS = """
 /hello:
@@ -162,6 +166,41 @@ def test_a_replay_of_a_hook_that_redirects_is_told_as_any_other(server: Server) 
     assert answer.headers["Location"] == f"/-/runs/{answer.json['run']}"
 
 
+def test_no_secret_is_told_wherever_one_stands(tmp_path: Path) -> None:
+    project = Project(tmp_path / "project").script("a.sh", "cat")
+    project.hooks(
+        f"info: {{title: Ours, description: Ask with {SECRET}.}}\n"
+        "/a: {script: a.sh, auth: {github: $SECRET}, schema: a.json}\n"
+    )
+    given = {"description": f"Say {SECRET}.", "examples": [SECRET, {SECRET: 1}]}
+    project.schema("a.json", {"properties": {"description": given}})
+    body = f'{{"description": "{SECRET}"}}'
+    signature = hmac.digest(SECRET.encode(), body.encode(), "sha256").hex()
+    headers = {
+        "Content-Type": "application/json",
+        "X-GitHub-Event": SECRET,
+        "X-GitHub-Delivery": SECRET,
+        "X-Hub-Signature-256": f"sha256={signature}",
+    }
+    with project.serve(ADMIN_TOKEN=TOKEN, SECRET=SECRET) as server:
+        sent = server.post("/a", body, **headers)
+        assert sent.status == 200
+        run = sent.headers["Hook-Run"]
+        server.post(f"/{SECRET}")
+        refused(server, "there is no such hook")
+        for page in ("/-/", "/-/hooks", "/-/hook?path=/a", "/-/runs", f"/-/runs?id={run}",
+                     f"/-/runs/{run}", "/-/refusals", "/-/openapi.json"):  # fmt: skip
+            text = server.get(page, **ADMIN).text
+            assert "****" in text, page
+            assert SECRET not in text, page
+        docs = server.get("/-/docs", Accept="text/html", **ADMIN).text
+        assert "Ask with ****." in docs
+        assert SECRET not in docs
+        schema = told(server, "/-/hook?path=/a")["schema"]["properties"]["description"]
+        assert schema == {"description": "Say ****.", "examples": ["****", {"****": 1}]}
+        assert told(server, f"/-/runs/{run}?exact=1")["request"]["body"]["text"] == body
+
+
 # --- what is turned away
 
 
@@ -226,6 +265,18 @@ def test_what_the_server_itself_refuses_is_kept_and_counted_too(
     assert {name: one[name] for name in kept} == kept
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", one["at"])
     assert told(server, "/-/refusals")["since_start"][str(status)] == before + 1
+
+
+def test_the_metrics_count_the_same_refusals(server: Server) -> None:
+    raw(server, b"nonsense\r\n\r\n")
+    server.post("/no-such-hook")
+    text = server.get("/-/metrics", **ADMIN).text
+
+    by_status: Counter[str] = Counter()
+    for status, number in re.findall(r'refusals_total{.*status="([0-9]+)"} (.*)', text):
+        by_status[status] += int(float(number))
+    assert by_status["400"] and by_status["404"]
+    assert +by_status == told(server, "/-/refusals")["since_start"]
 
 
 def test_what_a_hook_refuses_is_kept_without_what_was_carried(server: Server) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.documents import Step, fits, inline, page, pages, steps, typed
-from tests.serving import Project, Server
+from tests.serving import REPOSITORY, Project, Server
 from tests.test_examples import copy_to
 
 ELSEWHERE = {
@@ -30,11 +30,11 @@ ELSEWHERE = {
 BY_PAGE = {
     "README.md": "test_the_readme_s_commands_do_what_it_says",
     "docs/runs.md": "test_the_page_of_runs_does_what_it_says",
-    "docs/api.md": "test_the_page_for_programs_does_what_it_says",
     "docs/metrics.md": "test_the_metrics_are_had_as_their_page_says",
+    "docs/api.md": "test_the_page_for_programs_does_what_it_says",
     "docs/auth.md": "test_a_signature_made_by_hand_is_taken",
     "docs/tutorial.md": "tests/test_tutorial.py",
-}
+} | {name: "tests/test_recipes.py" for name in pages() if re.match("docs/recipes/(?!README)", name)}
 """Pages that show commands, and the test that types them."""
 
 BIN = str(Path(sys.executable).parent)
@@ -214,3 +214,9 @@ def test_every_link_of_a_page_leads_to_a_file(name: str) -> None:
     for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page(name)):
         target = folder / link
         assert (Path(__file__).parent.parent / target).exists(), (name, link)
+
+
+@pytest.mark.parametrize("name", pages())
+def test_every_test_and_benchmark_that_a_page_names_is_there(name: str) -> None:
+    for named in re.findall(r"(?:tests|benchmarks|hookrunner)/[\w/]+\.py", page(name)):
+        assert (REPOSITORY / named).exists(), named

@@ -235,6 +235,8 @@ def test_an_import_from_above_is_in_order(module: str, source: str) -> None:
 def test_the_architecture_page_names_every_module() -> None:
     page = (REPOSITORY / "docs" / "architecture.md").read_text()
     named = set(re.findall(r"`([a-z_/]+)`", page))
-    packages = {"hookrunner", "auth", "journal", "launch", "moving", "openapi", "pages", "runner"}
-    packages |= {"verbs"}
+    packages = {
+        *("hookrunner", "auth", "journal", "launch", "moving", "openapi", "pages", "runner"),
+        "verbs",
+    }
     assert {module.replace(".", "/") for module in FILES} - packages <= named

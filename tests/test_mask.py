@@ -64,3 +64,25 @@ def test_a_secret_across_a_place_is_found_beside_others() -> None:
     assert mask.across(b"ababc", 4) == (3, 5)
     assert mask.across(b"xabab", 5) == (5, 5)
     assert Masker().across(b"abc", 1) == (1, 1)
+
+
+def test_a_schema_works_as_before_and_gives_no_secret_away() -> None:
+    contents = {
+        "title": "of s3cret-word",
+        "required": ["s3cret-word"],
+        "properties": {
+            "title": {"$ref": "#/$defs/s3cret-word"},
+            "enum": {"enum": ["s3cret-word", 5], "type": "string"},
+        },
+        "anyOf": [{"const": {"s3cret-word": ["s3cret-word"]}}, True],
+    }
+
+    assert Masker(["s3cret-word"]).schema(contents) == {
+        "title": "of ****",
+        "required": ["s3cret-word"],
+        "properties": {
+            "title": {"$ref": "#/$defs/s3cret-word"},
+            "enum": {"enum": ["****", 5], "type": "string"},
+        },
+        "anyOf": [{"const": {"****": ["****"]}}, True],
+    }

@@ -16,7 +16,6 @@ from tests.serving import Project, Server, environment
 TOKEN = "an-administrators-token"
 POSTER = "a-senders-token"
 ADMIN = {"Authorization": f"Bearer {TOKEN}"}
-SEED = "1"
 BIN = Path(sys.executable).parent
 HOOKS = """
 info: {title: A shop's hooks, version: "1.2", description: What a shop takes in.}
@@ -69,7 +68,7 @@ ORDER = {
 }
 ADDRESS = {"type": "object", "properties": {"country": {"enum": ["DE", "FR"]}}}
 
-# What cannot be asked for together no schema of OpenAPI can say.
+# What `/-/runs` and a run cannot be asked with at once no schema of OpenAPI can say.
 SETTINGS = f"""
 [auth.openapi]
 ADMIN_TOKEN = {{ bearer = "{TOKEN}" }}
@@ -107,7 +106,7 @@ def tried(server: Server, document: Path, *options: str) -> str:
         [
             *(BIN / "st", "--no-color", "run", document.name),
             *("--url", f"http://127.0.0.1:{server.port}", "--exclude-checks", "ignored_auth"),
-            *("--seed", SEED, "--generation-database", "none", "--warnings", "off"),
+            *("--seed", "1", "--generation-database", "none", "--warnings", "off"),
             *("--continue-on-failure", *options),
         ],
         cwd=document.parent,

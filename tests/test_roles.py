@@ -151,7 +151,8 @@ def test_output_is_seen_at_a_web_process_while_a_worker_runs_the_script(
 def test_a_run_that_is_cancelled_elsewhere_loses_its_script(
     project: Project, url: str, web: Server
 ) -> None:
-    with project.work(JOURNAL_URL=url) as worker:
+    # Its lease would tell, too, but not today.
+    with project.work("--lease", "20h", JOURNAL_URL=url) as worker:
         run_id = posted(web, "/waits")
         [[_, _, pid]] = begun(project)
 

@@ -208,6 +208,19 @@ def test_twenty_identical_deliveries_at_one_instant_make_one_run_and_all_get_its
     assert {(a.status, a.text, a.headers["Hook-Run"]) for a in answers} == {(200, f"{run}\n", run)}
 
 
+def test_a_repeat_that_does_not_wait_is_told_how_the_first_run_stands(project: Project) -> None:
+    project.hooks(hooks(a="respond: accepted, dedupe: {header: X-Id}")).script("a.sh", "true\n")
+    with project.serve() as server:
+        first = server.post("/a", X_Id="1")
+        server.wait_until_over(accepted(first))
+        again = server.post("/a", X_Id="1")
+    assert (first.status, first.json["state"]) == (202, "queued")
+    place = f"/-/runs/{accepted(first)}"
+    assert (again.status, again.json) == (
+        202, {"run": accepted(first), "state": "succeeded", "location": place}
+    )  # fmt: skip
+
+
 def test_a_repeat_after_a_crash_and_a_restart_joins_the_first(project: Project) -> None:
     project.hooks(hooks(a="respond: output, dedupe: {header: X-Id}"))
     project.script("a.sh", "echo ran | tee -a ran\n")

@@ -612,10 +612,13 @@ def test_what_is_missing_and_what_is_wrong_with_each_kind_is_told() -> None:
 
 
 @pytest.mark.parametrize("keyword", ["anyOf", "oneOf"])
-def test_a_kind_that_nothing_fits_is_told_in_its_place(keyword: str) -> None:
-    shape = Schema({keyword: [{"type": "string"}, False, {"const": 1}]}, Path("/nowhere"))
+def test_a_choice_that_is_just_false_is_one_that_nothing_fits(keyword: str) -> None:
+    choices: list[Json] = [False, {"type": "integer"}, False]
+    [misfit] = Schema({keyword: choices}, Path("/nowhere")).misfits("x")
 
-    [misfit] = shape.misfits(2)
-
-    rules = [[each.rule for each in branch] for branch in misfit.branches]
-    assert rules == [["type"], ["false"], ["const"]]
+    assert misfit.rule == keyword
+    assert [[each.rule for each in branch] for branch in misfit.branches] == [
+        ["false"],
+        ["type"],
+        ["false"],
+    ]

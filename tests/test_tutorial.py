@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.documents import fits, typed
+from tests.documents import fits, session, typed
 from tests.serving import REPOSITORY, Project, Server
 from tests.test_examples import copy_to
 
@@ -27,10 +27,7 @@ def steps() -> Iterator[tuple[str, str]]:
         if block[1]:
             yield f"# {block[1]}", block[2]
             continue
-        text = re.sub(r"^    ", "", block[3], flags=re.MULTILINE)
-        for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
-            command, _, printed = part.partition("\n")
-            yield command, printed.strip("\n")
+        yield from session(block[3])
 
 
 def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:

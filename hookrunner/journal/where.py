@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import ip_address
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 
 from hookrunner.model import Trouble
 
@@ -44,20 +44,28 @@ def shown(url: str) -> str:
 def _with_tls(url: str, name: str, environ: Mapping[str, str]) -> str:
     try:
         parts = urlsplit(url)
+        if _is_broken(parts):
+            raise Trouble(
+                f"{name} cannot be read: a / ? or # in the user's name or the password is written "
+                "%2F %3F %23"
+            )
         host, _ = parts.hostname or "", parts.port
     except ValueError:
         raise Trouble(_told(name)) from None
-    if parts.fragment or ("@" in parts.path + parts.query and "@" not in parts.netloc):
-        raise Trouble(
-            f"{name} cannot be read: a / ? or # in the user's name or the password is written "
-            "%2F %3F %23"
-        )
     said = parse_qs(parts.query)
     host = said.get("host", [host])[-1]
     rest = _quoted(parts.netloc) + url.partition("://")[2].removeprefix(parts.netloc)
     if not ("sslmode" in said or environ.get("PGSSLMODE") or _is_local(host)):
         rest += f"{'&' if parts.query else '?'}sslmode=require"
     return f"postgresql://{rest}"
+
+
+def _is_broken(parts: SplitResult) -> bool:
+    """True if what stands before the host has a character that ends it."""
+    if "@" in parts.netloc:
+        return False
+    rest = parts.path if parts.path else parts.query
+    return bool(parts.netloc) and "@" in rest + parts.fragment
 
 
 def _quoted(place: str) -> str:

@@ -49,9 +49,9 @@ ANSWERS: Mapping[str, _Page] = {
         },
     ),
     "GET /-/metrics": _Page(
-        "metrics",
-        "Numbers for Prometheus",
-        {"200": answer("All of them.", "text/plain", TEXT)},
+        "get_metrics",
+        "All numbers as Prometheus reads them",
+        {"200": answer("They, or in OpenMetrics to whoever asks for it.", TEXT_TYPE, TEXT)},
     ),
     "GET /-/": _Page("overview", "What goes on", _told("All hooks, and what runs.", "Overview")),
     "GET /-/hooks": _Page(
