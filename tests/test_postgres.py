@@ -687,6 +687,30 @@ def unavailable(call: Callable[[], object]) -> str:
     return str(raised.value)
 
 
+def test_who_delivers_to_a_database_that_does_not_answer_is_told_so_in_time(
+    machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hookrunner.journal.postgres.STALLED", 0.1)
+    journal = machines.start()
+    ended: SimpleQueue[object] = SimpleQueue()
+    told: SimpleQueue[object] = SimpleQueue()
+    with machines.server.connect(machines.name) as db, db.transaction():
+        db.execute("LOCK TABLE hookrunner.run")
+        journal.record_soon(HELLO, PLAIN, told.put, ended.put)
+        assert str(told.get(timeout=SECONDS)) == "the database has not answered for 0.1 s"
+        assert unavailable(lambda: journal.record(HELLO, PLAIN)) == (
+            "the database has not answered for 0.1 s"
+        )
+
+    monkeypatch.undo()
+    run_id = made(journal)
+
+    # The first was under way, and nobody can know; the second is not done behind one's back.
+    [first, last] = journal.unfinished()
+    assert (claimed(journal).run_id, last) == (first, run_id)
+    assert (told.empty(), ended.empty()) == (True, True)
+
+
 class Cutter:
     """Lets a statement be done, and has its answer never arrive."""
 

@@ -76,6 +76,10 @@ BEAT = 15.0
 BEATS = 4
 """Of which every so-many-th looks for runs that are lost."""
 
+STALLED = 8.0
+"""Seconds that a database which holds a connection, and says nothing, has to record a delivery:
+a sender such as GitHub hangs up after 10."""
+
 POLLED, POLLED_AT_LAST, POLLED_HEARING = 0.05, 1.0, 2.0
 """Seconds between two looks at runs whose end somebody waits for."""
 
@@ -130,12 +134,15 @@ class PostgresJournal:
         self._closed = threading.Event()
         self._watching = threading.Event()
         self._lock = threading.Lock()
+        self._answering = threading.Lock()
         self._threads: dict[str, threading.Thread] = {}
         self._bell = Bell(
             self._link, self.name, url if hears else "", self._stir, self._told_elsewhere
         )
         self._seeker = Seeker(self._find, lambda: self._bell.hears)
-        self._records: Group[Recording | _Touch] = Group("record", self._record, _size)
+        self._records: Group[Recording | _Touch] = Group(
+            "record", self._record, _size, self._give_up, STALLED
+        )
         self._settles: Group[_Settle] = Group("settle", self._settle, _size)
 
     def record(self, new: NewRun, terms: Terms) -> Recorded:
@@ -174,7 +181,7 @@ class PostgresJournal:
 
     def _record(self, batch: Sequence[Recording | _Touch]) -> None:
         """Keep what is asked for, and say what came of it."""
-        jobs = [job for job in batch if isinstance(job, Recording)]
+        jobs = [job for job in batch if isinstance(job, Recording) and not job.answered]
         touches = [job for job in batch if isinstance(job, _Touch)]
 
         def work(db: Db, again: bool) -> None:
@@ -202,9 +209,26 @@ class PostgresJournal:
             error = other
         self._announce([job for job in jobs if _is_fresh(job)])
         for job in jobs:
-            self._tell_recorded(job, error)
+            if self._is_to_be_answered(job):
+                self._tell_recorded(job, error)
         for touch in touches:
             touch.then(_unavailable(error) if error else None)
+
+    def _give_up(self, batch: Sequence[Recording | _Touch]) -> None:
+        """Tell who waits for what a database does not answer; it may be recorded all the same."""
+        unavailable = JournalUnavailable(f"the database has not answered for {STALLED:g} s")
+        for job in batch:
+            if isinstance(job, _Touch):
+                job.then(unavailable)
+            elif self._is_to_be_answered(job):
+                self._unwatch([job])
+                job.then(unavailable)
+
+    def _is_to_be_answered(self, job: Recording) -> bool:
+        """True once: for who is to tell what came of it."""
+        with self._answering:
+            answered, job.answered = job.answered, True
+        return not answered
 
     def _announce(self, fresh: Collection[Recording]) -> None:
         """There is something to be claimed: by us, if we look for as much, or by others."""
