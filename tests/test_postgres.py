@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -673,7 +673,11 @@ def test_while_the_database_is_away_the_journal_is_unavailable_and_comes_back_wi
         lambda: journal.try_writing(SECONDS),
     ]
     told = at_once([lambda c=c: unavailable(c) for c in calls])  # type: ignore[misc]
-    assert told == ["the database gives no connection within 3 s"] * len(calls)
+    for each in told:
+        assert str(each).startswith("the database gives no connection within 3 s: connection ")
+        assert str(each).endswith(
+            "Is the server running locally and accepting connections on that socket?"
+        )
 
     own.server.start()
     journal.try_writing(SECONDS)
@@ -905,6 +909,30 @@ def test_a_journal_that_is_busy_for_too_long_cannot_be_written(machines: Machine
             "it has not written anything for 0.05 s"
         )
     journal.try_writing(FOR_EVER)
+
+
+def test_a_database_that_has_no_connection_left_says_so_and_is_asked_again() -> None:
+    with (
+        closing(postgres.Server(max_connections="5", superuser_reserved_connections="0")) as server,
+        ExitStack() as opened,
+    ):
+        journal = Machines(server, "own", opened).start()
+        made(journal)
+        with ExitStack() as others:
+            with server.connect() as db:
+                db.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
+                    "application_name = 'hookrunner'"
+                )
+            with suppress(psycopg.OperationalError):
+                while True:
+                    others.enter_context(server.connect())
+
+            why = unavailable(lambda: journal.record(HELLO, PLAIN))
+
+            assert why.startswith("the database gives no connection within 3 s: connection ")
+            assert why.endswith("FATAL: sorry, too many clients already")
+        made(journal)
 
 
 # --- retention
