@@ -483,6 +483,37 @@ def test_a_sender_is_told_the_end_of_a_run_that_another_machine_did(
     assert watching.result.outcome == DONE
 
 
+def test_a_run_that_is_being_recorded_is_not_taken_for_one_that_is_gone(
+    far: tuple[Machines, Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hookrunner.journal.postgres.POLLED_HEARING", 0.05)
+    machines, settings = far
+    web, worker = machines.start("web", **settings), machines.start("worker", **settings)
+    first = made(web)
+    web.watch(first, lambda run: None)
+    told: SimpleQueue[object] = SimpleQueue()
+    ended: SimpleQueue[object] = SimpleQueue()
+    with machines.server.connect(machines.name) as db, db.transaction():
+        db.execute("LOCK TABLE hookrunner.run IN EXCLUSIVE MODE")  # who reads may
+        web.record_soon(HELLO, PLAIN, told.put, ended.put)
+        wait_for(machines.waits_for_a_lock)
+        looks = set[object]()
+        while len(looks) < 3:
+            looks.update(
+                machines.change(
+                    "SELECT query_start FROM pg_stat_activity "
+                    "WHERE starts_with(trim(E'\\n' FROM query), 'SELECT id FROM unnest')"
+                )
+            )
+    assert isinstance(told.get(timeout=SECONDS), Recorded)
+    made(web)  # after whatever comes with the first
+    assert ended.empty()
+
+    assert claimed(worker).run_id == first
+    worker.settle(claimed(worker), DONE)
+    assert ended.get(timeout=SECONDS) is None
+
+
 def test_a_place_that_one_machine_frees_is_taken_by_another_that_waits(
     far: tuple[Machines, Settings],
 ) -> None:

@@ -120,6 +120,9 @@ class PostgresJournal:
         self._looks = Looks(self._link)
         self._room = Room()
         self._watchers = Watchers()
+        self._unborn: frozenset[str] = frozenset()
+        """Runs that are watched, and not there yet: not to be taken for what is gone."""
+
         self._commits = Durations(SHORT)
         self._notebook = Notebook(self._keep)
         self._keeping = threading.Lock()
@@ -190,6 +193,7 @@ class PostgresJournal:
             if touches:
                 run(db, TOUCH)
 
+        self._unborn = frozenset(job.run_id for job in jobs)
         for job in jobs:  # watched before it is there, and so before it can end
             if job.ended:
                 self._watchers.add(job.run_id, job.ended)
@@ -207,6 +211,7 @@ class PostgresJournal:
                     self._record([one])
                 return
             error = other
+        self._unborn = frozenset()
         self._announce([job for job in jobs if _is_fresh(job)])
         for job in jobs:
             if self._is_to_be_answered(job):
@@ -623,7 +628,8 @@ class PostgresJournal:
             self._closed.wait(POLLED_HEARING if self._bell.hears else pause)
             pause = min(pause * 2, POLLED_AT_LAST)
             with suppress(JournalUnavailable):  # it is looked again
-                self._watchers.tell(*self._looks.over(self._watchers.watched()))
+                watched = set(self._watchers.watched())
+                self._watchers.tell(*self._looks.over(sorted(watched - self._unborn)))
 
     def _told_elsewhere(self, run_ids: Collection[str]) -> None:
         self._watchers.tell(*run_ids)
