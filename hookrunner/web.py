@@ -393,7 +393,10 @@ class _Sender:
     def _recorded(self, accepted: Callable[[], Accepted]) -> None:
         self.accepted = accepted()
         if not self.waits:
-            self._tell(self._run() if self.accepted.joined else None)
+            if self.accepted.joined:
+                self._ask_beside()
+            else:
+                self._tell(None)
             return
         end_wait = partial(self._try, self._end_wait)
         self.stop_timer = self.later.after(self.wait.seconds, end_wait)
@@ -413,8 +416,11 @@ class _Sender:
             if run:
                 self._ended(run)
             else:
-                # Beside the server's thread: a journal that is away takes seconds to say so.
-                threading.Thread(target=self._ask, name="ask", daemon=True).start()
+                self._ask_beside()
+
+    def _ask_beside(self) -> None:
+        """Ask beside the server's thread: a journal that is away takes seconds to say so."""
+        threading.Thread(target=self._ask, name="ask", daemon=True).start()
 
     def _ask(self) -> None:
         """Have it told how the run stands."""

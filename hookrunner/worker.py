@@ -381,8 +381,8 @@ class Workers:
             try:
                 now = time.monotonic()
                 if now >= renew_at:
+                    self._renew()  # again and again, if it cannot be: scripts' lives hang on it
                     renew_at = now + self.lease / RENEWALS
-                    self._renew()
                 self._show()
                 self._look_after_the_doubtful()
                 self._tell_of_failures()

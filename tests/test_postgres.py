@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -483,6 +483,37 @@ def test_a_sender_is_told_the_end_of_a_run_that_another_machine_did(
     assert watching.result.outcome == DONE
 
 
+def test_a_run_that_is_being_recorded_is_not_taken_for_one_that_is_gone(
+    far: tuple[Machines, Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hookrunner.journal.postgres.POLLED_HEARING", 0.05)
+    machines, settings = far
+    web, worker = machines.start("web", **settings), machines.start("worker", **settings)
+    first = made(web)
+    web.watch(first, lambda run: None)
+    told: SimpleQueue[object] = SimpleQueue()
+    ended: SimpleQueue[object] = SimpleQueue()
+    with machines.server.connect(machines.name) as db, db.transaction():
+        db.execute("LOCK TABLE hookrunner.run IN EXCLUSIVE MODE")  # who reads may
+        web.record_soon(HELLO, PLAIN, told.put, ended.put)
+        wait_for(machines.waits_for_a_lock)
+        looks = set[object]()
+        while len(looks) < 3:
+            looks.update(
+                machines.change(
+                    "SELECT query_start FROM pg_stat_activity "
+                    "WHERE starts_with(trim(E'\\n' FROM query), 'SELECT id FROM unnest')"
+                )
+            )
+    assert isinstance(told.get(timeout=SECONDS), Recorded)
+    made(web)  # after whatever comes with the first
+    assert ended.empty()
+
+    assert claimed(worker).run_id == first
+    worker.settle(claimed(worker), DONE)
+    assert ended.get(timeout=SECONDS) is None
+
+
 def test_a_place_that_one_machine_frees_is_taken_by_another_that_waits(
     far: tuple[Machines, Settings],
 ) -> None:
@@ -673,7 +704,11 @@ def test_while_the_database_is_away_the_journal_is_unavailable_and_comes_back_wi
         lambda: journal.try_writing(SECONDS),
     ]
     told = at_once([lambda c=c: unavailable(c) for c in calls])  # type: ignore[misc]
-    assert told == ["the database gives no connection within 3 s"] * len(calls)
+    for each in told:
+        assert str(each).startswith("the database gives no connection within 3 s: connection ")
+        assert str(each).endswith(
+            "Is the server running locally and accepting connections on that socket?"
+        )
 
     own.server.start()
     journal.try_writing(SECONDS)
@@ -685,6 +720,30 @@ def unavailable(call: Callable[[], object]) -> str:
     with pytest.raises(JournalUnavailable) as raised:
         call()
     return str(raised.value)
+
+
+def test_who_delivers_to_a_database_that_does_not_answer_is_told_so_in_time(
+    machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hookrunner.journal.postgres.STALLED", 0.1)
+    journal = machines.start()
+    ended: SimpleQueue[object] = SimpleQueue()
+    told: SimpleQueue[object] = SimpleQueue()
+    with machines.server.connect(machines.name) as db, db.transaction():
+        db.execute("LOCK TABLE hookrunner.run")
+        journal.record_soon(HELLO, PLAIN, told.put, ended.put)
+        assert str(told.get(timeout=SECONDS)) == "the database has not answered for 0.1 s"
+        assert unavailable(lambda: journal.record(HELLO, PLAIN)) == (
+            "the database has not answered for 0.1 s"
+        )
+
+    monkeypatch.undo()
+    run_id = made(journal)
+
+    # The first was under way, and nobody can know; the second is not done behind one's back.
+    [first, last] = journal.unfinished()
+    assert (claimed(journal).run_id, last) == (first, run_id)
+    assert (told.empty(), ended.empty()) == (True, True)
 
 
 class Cutter:
@@ -881,6 +940,30 @@ def test_a_journal_that_is_busy_for_too_long_cannot_be_written(machines: Machine
             "it has not written anything for 0.05 s"
         )
     journal.try_writing(FOR_EVER)
+
+
+def test_a_database_that_has_no_connection_left_says_so_and_is_asked_again() -> None:
+    with (
+        closing(postgres.Server(max_connections="5", superuser_reserved_connections="0")) as server,
+        ExitStack() as opened,
+    ):
+        journal = Machines(server, "own", opened).start()
+        made(journal)
+        with ExitStack() as others:
+            with server.connect() as db:
+                db.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
+                    "application_name = 'hookrunner'"
+                )
+            with suppress(psycopg.OperationalError):
+                while True:
+                    others.enter_context(server.connect())
+
+            why = unavailable(lambda: journal.record(HELLO, PLAIN))
+
+            assert why.startswith("the database gives no connection within 3 s: connection ")
+            assert why.endswith("FATAL: sorry, too many clients already")
+        made(journal)
 
 
 # --- retention

@@ -93,6 +93,9 @@ class Link:
         self.patience = patience
         self._most = most
         self._closed = False
+        self._said = ""
+        """What the database, or our system, said to our last try to connect, if that failed."""
+
         self._readers = threading.BoundedSemaphore(max(most - WRITERS, 1))
         self._pool = ConnectionPool(
             url,
@@ -105,6 +108,7 @@ class Link:
             reconnect_timeout=1.0,
             num_workers=1,
             name="journal",
+            connection_class=self._hearing(),
         )
         self._pool.open()
 
@@ -160,11 +164,29 @@ class Link:
                 db.close()  # it leads to what was the primary until a moment ago
                 raise
 
+    def _hearing(self) -> type[Db]:
+        """Connections of which it is heard why there are none: the pool keeps that to itself."""
+        link = self
+
+        class Heard(psycopg.Connection[tuple[Any, ...]]):
+            @classmethod
+            def connect(cls, conninfo: str = "", **given: Any) -> Any:
+                try:
+                    made = super().connect(conninfo, **given)
+                except psycopg.Error as error:
+                    link._said = told(error)
+                    raise
+                link._said = ""
+                return made
+
+        return Heard
+
     def _why_none(self) -> str:
         stats = self._pool.get_stats()
         if stats.get("pool_size", 0) >= self._most:
             return f"all {self._most} connections to the database are busy"
-        return f"the database gives no connection within {self.patience:g} s"
+        said = f": {self._said}" if self._said else ""
+        return f"the database gives no connection within {self.patience:g} s{said}"
 
 
 def connect(url: str) -> Db:

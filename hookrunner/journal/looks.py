@@ -109,9 +109,11 @@ SELECT id FROM hookrunner.run WHERE untold AND (hook = ANY(%s) OR NOT EXISTS (
     AND hook = ANY(hooks)))
 ORDER BY seq
 """
+# What was recorded a moment ago, by another connection, may be due a moment after ours has begun.
 OVER = f"""
 SELECT id FROM unnest(%s::text[]) AS w (id) LEFT JOIN hookrunner.run r USING (id)
-WHERE r.seq IS NULL OR r.ended_at IS NOT NULL OR r.state = 'queued' AND r.due > {NOW}
+WHERE r.seq IS NULL OR r.ended_at IS NOT NULL OR r.state = 'queued' AND r.failures > 0
+    AND r.due > {NOW}
 """
 
 # States are written out: an index of some states is not used for one that is filled in later.

@@ -76,6 +76,10 @@ BEAT = 15.0
 BEATS = 4
 """Of which every so-many-th looks for runs that are lost."""
 
+STALLED = 8.0
+"""Seconds that a database which holds a connection, and says nothing, has to record a delivery:
+a sender such as GitHub hangs up after 10."""
+
 POLLED, POLLED_AT_LAST, POLLED_HEARING = 0.05, 1.0, 2.0
 """Seconds between two looks at runs whose end somebody waits for."""
 
@@ -116,6 +120,9 @@ class PostgresJournal:
         self._looks = Looks(self._link)
         self._room = Room()
         self._watchers = Watchers()
+        self._unborn: frozenset[str] = frozenset()
+        """Runs that are watched, and not there yet: not to be taken for what is gone."""
+
         self._commits = Durations(SHORT)
         self._notebook = Notebook(self._keep)
         self._keeping = threading.Lock()
@@ -130,12 +137,15 @@ class PostgresJournal:
         self._closed = threading.Event()
         self._watching = threading.Event()
         self._lock = threading.Lock()
+        self._answering = threading.Lock()
         self._threads: dict[str, threading.Thread] = {}
         self._bell = Bell(
             self._link, self.name, url if hears else "", self._stir, self._told_elsewhere
         )
         self._seeker = Seeker(self._find, lambda: self._bell.hears)
-        self._records: Group[Recording | _Touch] = Group("record", self._record, _size)
+        self._records: Group[Recording | _Touch] = Group(
+            "record", self._record, _size, self._give_up, STALLED
+        )
         self._settles: Group[_Settle] = Group("settle", self._settle, _size)
 
     def record(self, new: NewRun, terms: Terms) -> Recorded:
@@ -174,7 +184,7 @@ class PostgresJournal:
 
     def _record(self, batch: Sequence[Recording | _Touch]) -> None:
         """Keep what is asked for, and say what came of it."""
-        jobs = [job for job in batch if isinstance(job, Recording)]
+        jobs = [job for job in batch if isinstance(job, Recording) and not job.answered]
         touches = [job for job in batch if isinstance(job, _Touch)]
 
         def work(db: Db, again: bool) -> None:
@@ -183,6 +193,7 @@ class PostgresJournal:
             if touches:
                 run(db, TOUCH)
 
+        self._unborn = frozenset(job.run_id for job in jobs)
         for job in jobs:  # watched before it is there, and so before it can end
             if job.ended:
                 self._watchers.add(job.run_id, job.ended)
@@ -200,11 +211,29 @@ class PostgresJournal:
                     self._record([one])
                 return
             error = other
+        self._unborn = frozenset()
         self._announce([job for job in jobs if _is_fresh(job)])
         for job in jobs:
-            self._tell_recorded(job, error)
+            if self._is_to_be_answered(job):
+                self._tell_recorded(job, error)
         for touch in touches:
             touch.then(_unavailable(error) if error else None)
+
+    def _give_up(self, batch: Sequence[Recording | _Touch]) -> None:
+        """Tell who waits for what a database does not answer; it may be recorded all the same."""
+        unavailable = JournalUnavailable(f"the database has not answered for {STALLED:g} s")
+        for job in batch:
+            if isinstance(job, _Touch):
+                job.then(unavailable)
+            elif self._is_to_be_answered(job):
+                self._unwatch([job])
+                job.then(unavailable)
+
+    def _is_to_be_answered(self, job: Recording) -> bool:
+        """True once: for who is to tell what came of it."""
+        with self._answering:
+            answered, job.answered = job.answered, True
+        return not answered
 
     def _announce(self, fresh: Collection[Recording]) -> None:
         """There is something to be claimed: by us, if we look for as much, or by others."""
@@ -599,7 +628,8 @@ class PostgresJournal:
             self._closed.wait(POLLED_HEARING if self._bell.hears else pause)
             pause = min(pause * 2, POLLED_AT_LAST)
             with suppress(JournalUnavailable):  # it is looked again
-                self._watchers.tell(*self._looks.over(self._watchers.watched()))
+                watched = set(self._watchers.watched())
+                self._watchers.tell(*self._looks.over(sorted(watched - self._unborn)))
 
     def _told_elsewhere(self, run_ids: Collection[str]) -> None:
         self._watchers.tell(*run_ids)

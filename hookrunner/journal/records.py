@@ -85,6 +85,9 @@ class Recording:
     told: Recorded | Full | None = None
     """What came of it; None while that is not known."""
 
+    answered: bool = False
+    """That whoever asks has been told, or given up."""
+
     @property
     def key(self) -> tuple[str, str]:
         return self.new.hook, self.new.dedupe_key
