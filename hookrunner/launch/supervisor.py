@@ -90,9 +90,7 @@ class _Script:
             pass
 
     def end(self, why: str, now: float) -> None:
-        """TERM, and KILL in a while; once, however many ask for it with the same reason."""
-        if self.why == why:
-            return
+        """TERM, and KILL in a while."""
         self.why = self.why or why
         self.kill_at = min(self.kill_at, now + PATIENCE)
         self.send(signal.SIGTERM)
