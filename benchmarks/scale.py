@@ -322,13 +322,13 @@ class PgQueuer:
         async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as db:
             worker = PgQueuer(PsycopgDriver(db))
 
-            @worker.entrypoint("bench")
             async def bench(job: Job) -> None:
                 nonlocal left
                 left -= 1
                 if not left:
                     worker.shutdown.set()
 
+            worker.entrypoint("bench")(bench)
             began = time.perf_counter()
             await worker.run(batch_size=SLOTS, dequeue_timeout=timedelta(seconds=1))
             return time.perf_counter() - began
@@ -374,10 +374,10 @@ class Procrastinate:
         connector = procrastinate.PsycopgConnector(conninfo=self.url)
         app = procrastinate.App(connector=connector)
 
-        @app.task(name="bench")
         async def bench(body: str) -> None:
             pass
 
+        app.task(name="bench")(bench)
         async with app.open_async():
             began = time.perf_counter()
             await app.run_worker_async(

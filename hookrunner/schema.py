@@ -442,11 +442,11 @@ def _branches(error: ValidationError, choices: int) -> tuple[tuple[Misfit, ...],
     """What is wrong with each schema of an `anyOf` or `oneOf`."""
     schemas = error.validator_value if isinstance(error.validator_value, list) else []
     found: list[list[Misfit]] = [[] for _ in schemas]
-    # Of one that is just `false` there is one error, which does not say where it stands.
-    closed = (number for number, schema in enumerate(schemas) if schema is False)
+    # What a schema that is just `false` says does not say which one that was.
+    nothing = (at for at, each in enumerate(schemas) if each is False)
     for part in error.context or ():
-        at = next(iter(part.relative_schema_path), None)
-        at = next(closed, None) if at is None else at
+        path = part.relative_schema_path
+        at = path[0] if path else next(nothing, None)
         if isinstance(at, int) and at < len(found) and len(found[at]) < MOST_ERRORS:
             found[at].append(_misfit(part, choices))
     return tuple(map(tuple, found))

@@ -7,6 +7,7 @@ clock would have to be waited for, the tables are changed instead.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -527,6 +528,44 @@ def test_a_note_is_one_for_all_that_was_recorded_meanwhile(machines: Machines) -
 
     assert 1 <= len(heard) < 200
     assert json.loads(heard[0].payload) == {"from": "web", "due": True, "ended": []}
+
+
+def listening(machines: Machines) -> bool:
+    """True if a machine hears the others."""
+    asked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+    return machines.change(asked + "AND query = 'LISTEN hookrunner'") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["", "7", "what?", '{"from": "web"}', "[" * 7000],
+    ids=["nothing", "number", "words", "less", "deep"],
+)
+def test_a_note_that_cannot_be_read_is_no_reason_to_hear_no_more(
+    machines: Machines, said: str
+) -> None:
+    web, worker = machines.start("web"), machines.start("worker")
+    waiting = waiting_claim(worker)
+    wait_for(lambda: listening(machines))
+
+    machines.change("SELECT pg_notify('hookrunner', %s)", said)
+
+    run_id = made(web)
+    assert claimed_by(waiting) == run_id
+    assert listening(machines)
+
+
+def test_a_process_with_thousands_of_descriptors_hears_the_others(machines: Machines) -> None:
+    with ExitStack() as opened:
+        for _ in range(1100):
+            opened.enter_context(Path(os.devnull).open())
+        web, worker = machines.start("web"), machines.start("worker")
+        waiting = waiting_claim(worker)
+        wait_for(lambda: listening(machines))
+
+        run_id = made(web)
+        assert claimed_by(waiting) == run_id
+        assert listening(machines)
 
 
 # --- through a pooler

@@ -128,23 +128,41 @@ class Bell:
                 self.hears = False
             if not self._closing:
                 self._on_due()  # who has slept because of us must not do so now
-                select.select([self._woken], [], [], AGAIN)
+                self._ready(self._woken).poll(AGAIN * 1000)
 
     def _hear(self, db: Db) -> None:
         """Hear until the connection is lost, or we are closed."""
+        ready = self._ready(db.fileno(), self._woken)
         while not self._closing:
-            select.select([db.fileno(), self._woken], [], [])
+            ready.poll()
             db.pgconn.consume_input()
-            due, ended = False, set()
+            due, ended = False, set[str]()
             while notice := db.pgconn.notifies():
-                said = json.loads(notice.extra)
-                if said["from"] != self._name:
-                    due = due or said["due"]
-                    ended.update(said["ended"])
+                name, there, over = _read(notice.extra)
+                if name != self._name:
+                    due = due or there
+                    ended.update(over)
             if due:
                 self._on_due()
             if ended:
                 self._on_ended(ended)
+
+    @staticmethod
+    def _ready(*descriptors: int) -> select.poll:
+        """To wait for these; `select` knows no more than 1024, and a server has as many senders."""
+        ready = select.poll()
+        for each in descriptors:
+            ready.register(each, select.POLLIN)
+        return ready
+
+
+def _read(said: bytes) -> tuple[str, bool, Collection[str]]:
+    """Who rings, whether runs are due, and which have ended."""
+    try:
+        told = json.loads(said)
+        return str(told["from"]), bool(told["due"]), [str(each) for each in told["ended"]]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return "", True, ()  # a newer version's, or a stranger's: looking does no harm
 
 
 def _notify(db: Db, again: bool, said: str) -> None:

@@ -90,7 +90,9 @@ class _Script:
             pass
 
     def end(self, why: str, now: float) -> None:
-        """TERM, and KILL in a while."""
+        """TERM, and KILL in a while; once, however many ask for it with the same reason."""
+        if self.why == why:
+            return
         self.why = self.why or why
         self.kill_at = min(self.kill_at, now + PATIENCE)
         self.send(signal.SIGTERM)
