@@ -484,7 +484,8 @@ LEFT_OUT: Mapping[str, tuple[Mapping[str, Any], str]] = {
                 {"source": "payload", "name": "x", "envname": "LD_PRELOAD"}
             ],
         },
-        "LD_PRELOAD says what the command runs, and would be set to what somebody posts",
+        "LD_PRELOAD may say what the command runs, and would be set to what somebody posts; take "
+        "another envname, such as PAYLOAD_LD_PRELOAD, there and in the command",
     ),
     "empty-rule": (
         {"trigger-rule": {}},

@@ -226,7 +226,9 @@ DOUBTS: Mapping[str, tuple[Mapping[str, Any], str]] = {
     ),
     "SHA-1": (
         {"trigger-rule": mac("sha1", "X-Sig")},
-        "its signature is made with SHA-1; most senders offer SHA-256 beside it",
+        "its signature is made with SHA-1; if its sender makes one with SHA-256, too (GitHub does, "
+        "in X-Hub-Signature-256), write that into its rule and import again: few senders that sign "
+        "can show a token",
     ),
     "soft failures": (
         {
@@ -386,6 +388,31 @@ def test_a_command_of_scripts_needs_no_thin_script(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
     assert [path.name for path in (project.folder / "scripts").iterdir()] == ["mine.py"]
     assert "script: mine.py\n" in (project.folder / "hooks.yaml").read_text()
+
+
+@pytest.mark.parametrize("command", ["/opt/no/such.sh", "no-such-command"])
+def test_a_command_that_is_not_here_is_told(tmp_path: Path, command: str) -> None:
+    _, done = imported(tmp_path, {**guarded(), "execute-command": command})
+    assert done.returncode == 0, done.stdout
+    assert f"  - {command} is not on this machine\n" in done.stdout
+
+
+def test_a_command_that_the_path_leads_to_is_here(tmp_path: Path) -> None:
+    _, done = imported(tmp_path, {**guarded(), "execute-command": "true"})
+    assert "is not on this machine" not in done.stdout
+
+
+def test_of_each_hook_is_told_who_may_post_what_it_runs_and_what_is_answered_else(
+    tmp_path: Path,
+) -> None:
+    _, done = imported(tmp_path, {**guarded(), "trigger-rule-mismatch-http-response-code": 403})
+    assert done.stdout.startswith(
+        "/hooks/one was added; auth: token, script: one.sh\n"
+        "  - what does not fit its rule is answered 401, not 403\n"
+    )
+    (other := tmp_path / "other").mkdir()
+    _, done = imported(other, {}, "--accept-insecure", "one")
+    assert done.stdout.startswith("/hooks/one was added; auth: none, script: one.sh\n")
 
 
 def test_what_webhook_does_not_know_is_told_for_it_may_be_a_rule_that_is_misspelt(

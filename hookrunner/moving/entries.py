@@ -8,6 +8,7 @@ have a word for before anything is written.
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -207,7 +208,11 @@ def _weigh(making: _Making, parted: Parted) -> None:
             "whatever keeps payloads keeps it, too; hooks.yaml has no words for that"
         )
     if any(way.algorithm == "sha1" for way in parted.ways):
-        doubts.append("its signature is made with SHA-1; most senders offer SHA-256 beside it")
+        doubts.append(
+            "its signature is made with SHA-1; if its sender makes one with SHA-256, too (GitHub "
+            "does, in X-Hub-Signature-256), write that into its rule and import again: few "
+            "senders that sign can show a token"
+        )
     if hook.soft and parted.chosen and "bearer" not in kinds:
         doubts.append(
             "trigger-signature-soft-failures: one whose signature is wrong may try the next way in"
@@ -436,7 +441,8 @@ def _named(argument: Argument, name: str) -> tuple[str, Argument]:
         raise CannotSay(f"a variable cannot be called {name!r}")
     if STEERING.fullmatch(name) and argument.source in POSTED:
         raise CannotSay(
-            f"{name} says what the command runs, and would be set to what somebody posts"
+            f"{name} may say what the command runs, and would be set to what somebody posts; take "
+            f"another envname, such as PAYLOAD_{name}, there and in the command"
         )
     return name, argument
 
@@ -469,7 +475,11 @@ def _command(making: _Making, root: Path, own: str) -> str:
     beside = Path(hook.directory) / hook.command
     if "/" not in hook.command and hook.directory and beside.is_file():
         return f"./{hook.command}"
-    if "/" in hook.command and not Path(hook.directory or root, hook.command).is_file():
+    if "/" in hook.command:
+        here = Path(hook.directory or root, hook.command).is_file()
+    else:
+        here = shutil.which(hook.command) is not None
+    if not here:
         making.notes.append(f"{hook.command} is not on this machine")
     return hook.command
 
@@ -517,7 +527,7 @@ def _passed_over(
         other = "422" if "schema" in settings else "200 and `ignored`"
         says = " or ".join(filter(None, [says, other if parted.conditions else ""]))
         if says:
-            notes.append(f"what its rule does not fit is answered {says}, not {hook.mismatch}")
+            notes.append(f"what does not fit its rule is answered {says}, not {hook.mismatch}")
     kind = hook.content_type
     if kind and not re.search(r"json|x-www-form-urlencoded|multipart/form-data", kind):
         raise CannotSay(f"its payload is read as {kind}; here as JSON or a form")

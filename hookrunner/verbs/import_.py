@@ -255,9 +255,8 @@ def _told(taken: _Taken, kept: Vault, project: Context) -> Iterator[str]:
     for each in taken.plans:
         hook = config.hooks[each.path] if config else None
         names = dict.fromkeys(scheme.name for scheme in hook.auth) if hook else {}
-        yield f"{each.path} was added: {', '.join(names) or 'everybody'} may post, runs " + (
-            str(each.settings["script"])
-        )
+        script = each.settings["script"]
+        yield f"{each.path} was added; auth: {', '.join(names) or 'none'}, script: {script}"
         for told in (*(f"INSECURE: {doubt}" for doubt in each.doubts), *each.notes):
             yield from _item(told)
     if kept.new and taken.plans:
