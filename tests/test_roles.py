@@ -325,7 +325,8 @@ def test_who_succeeds_one_worker_leaves_the_scripts_of_another_alone(
         pids = {run: int(pid) for run, _, pid in begun(project, 2)}
         supervisor = first.supervisor()
         assert supervisor
-        for pid in (supervisor, first.process.pid):
+        # The runner first, which would end a supervisor that is stopped, and start another.
+        for pid in (first.process.pid, supervisor):
             os.kill(pid, signal.SIGSTOP)
         for pid in (supervisor, first.process.pid):
             os.kill(pid, signal.SIGKILL)
