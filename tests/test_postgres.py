@@ -701,7 +701,7 @@ def test_through_a_pgbouncer_nothing_is_lost_doubled_or_left(
     worker.recover(HOOKS)
     told: SimpleQueue[object] = SimpleQueue()
     ended: SimpleQueue[object] = SimpleQueue()
-    hooks = HOOKS | {"/hello": Terms(concurrency=2)}
+    hooks = {**HOOKS, "/hello": Terms(concurrency=2)}
 
     for _ in range(MANY):
         web.record_soon(HELLO, PLAIN, told.put, ended.put)
