@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from hookrunner import about, envfile, files, respond, route, template, terms
 from hookrunner.auth.schemes import read_auth
@@ -140,6 +140,7 @@ def passwords(environ: Mapping[str, str]) -> set[str]:
             parts = urlsplit(environ.get(name, ""))
             if parts.password and parts.password != parts.username:
                 found |= {parts.password, unquote(parts.password)}
+            found.update(parse_qs(parts.query).get("password", ()))
     return found
 
 

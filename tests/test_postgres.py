@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -656,6 +657,69 @@ def test_behind_a_pooler_nothing_is_prepared_and_nobody_listens(machines: Machin
     assert b"LISTEN" not in pooler.seen
     assert b"_pg3_" not in pooler.seen  # psycopg's name for what it prepares
     assert b"options" not in pooler.seen
+
+
+PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
+
+
+@pytest.fixture
+def pgbouncer(machines: Machines, tmp_path: Path) -> Iterator[str]:
+    """The address of the database behind a PgBouncer in transaction mode."""
+    if not PGBOUNCER:
+        pytest.skip("there is no pgbouncer; apt-get install pgbouncer")
+    server = machines.server
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    given = server.folder / f"{machines.name}.ini"
+    given.write_text(
+        f"[databases]\n* = host={server.folder} user=postgres pool_size=3\n"
+        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
+        "auth_type = any\npool_mode = transaction\nserver_login_retry = 1\n"
+    )
+    process = subprocess.Popen(
+        [PGBOUNCER, given], user=server.user, cwd=server.folder, stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        wait_for(lambda: answers(port))
+        yield f"postgresql://postgres@127.0.0.1:{port}/{machines.name}"
+    finally:
+        process.terminate()
+        process.wait(SECONDS)
+
+
+def answers(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False
+
+
+def test_through_a_pgbouncer_nothing_is_lost_doubled_or_left(
+    machines: Machines, pgbouncer: str
+) -> None:
+    web, worker = machines.start("web", url=pgbouncer), machines.start("worker", url=pgbouncer)
+    worker.recover(HOOKS)
+    told: SimpleQueue[object] = SimpleQueue()
+    ended: SimpleQueue[object] = SimpleQueue()
+    hooks = {**HOOKS, "/hello": Terms(concurrency=2)}
+
+    for _ in range(MANY):
+        web.record_soon(HELLO, PLAIN, told.put, ended.put)
+    for n in range(MANY):
+        if n == MANY // 2:
+            machines.cut()  # what the pooler has is not ours by name, and gone all the same
+        claim = worker.claim(hooks, FOR_EVER, wait=SECONDS)
+        assert claim
+        assert worker.renew([claim], FOR_EVER) == {claim.run_id}
+        assert worker.settle(claim, DONE)
+
+    recorded = [told.get(timeout=SECONDS) for _ in range(MANY)]
+    assert all(isinstance(each, Recorded) for each in recorded)
+    for _ in range(MANY):
+        ended.get(timeout=SECONDS)
+    assert web.unfinished() == []
+    assert machines.change("SELECT count(*), max(number) FROM attempt") == [(MANY, 1)]
+    assert not listening(machines)
 
 
 # --- a database that goes away

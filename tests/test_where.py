@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hookrunner.journal.where import database
+from hookrunner.config import passwords
+from hookrunner.journal.where import database, shown
 from hookrunner.model import Trouble
 
 FAR = "postgres://u:p@ec2-1.example.com:5432/d"
@@ -36,6 +37,18 @@ FAR = "postgres://u:p@ec2-1.example.com:5432/d"
             {"JOURNAL_URL": "postgres://j@127.0.0.1/j", "DATABASE_URL": FAR},
             "postgresql://j@127.0.0.1/j",
         ),
+        (
+            {"DATABASE_URL": "postgres://u:p@ss@h1:5432,h2:5433/d?target_session_attrs=any"},
+            "postgresql://u:p%40ss@h1:5432,h2:5433/d?target_session_attrs=any&sslmode=require",
+        ),
+        (
+            {"DATABASE_URL": "postgres://u@localhost:5432,h2/d"},
+            "postgresql://u@localhost:5432,h2/d?sslmode=require",
+        ),
+        (
+            {"DATABASE_URL": "postgres:///d?host=localhost,127.0.0.1"},
+            "postgresql:///d?host=localhost,127.0.0.1",
+        ),
         ({"DATABASE_URL": "postgres:///d?host=far"}, "postgresql:///d?host=far&sslmode=require"),
     ],
 )
@@ -43,7 +56,18 @@ def test_the_environment_names_a_database(environ: dict[str, str], url: str) -> 
     assert database(environ) == url
 
 
-@pytest.mark.parametrize("url", ["mysql://u@h/d", "runs.sqlite", "postgres://u:secret@h:port/d"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://u@h/d",
+        "runs.sqlite",
+        "postgres://u:secret@h:port/d",
+        "postgres://u:secret@h1:5432,h2:port/d",
+        "postgres://u:[secret]@h/d",
+        "postgres://u:sec]ret@h/d",
+        "host=h password=secret",
+    ],
+)
 def test_a_url_that_is_none_is_told_without_what_may_be_secret(url: str) -> None:
     with pytest.raises(Trouble) as raised:
         database({"JOURNAL_URL": url})
@@ -52,3 +76,11 @@ def test_a_url_that_is_none_is_told_without_what_may_be_secret(url: str) -> None
         "JOURNAL_URL names no PostgreSQL database; "
         "it should look like postgres://USER:PASSWORD@HOST:5432/DATABASE"
     )
+
+
+def test_a_database_on_several_hosts_is_shown_with_all_of_them() -> None:
+    assert shown("postgresql://u:p@h1:5432,h2:5433/d") == "d at h1, h2"
+
+
+def test_a_password_is_known_wherever_the_url_has_it() -> None:
+    assert passwords({"JOURNAL_URL": "postgres://u@h/d?password=s3%2Fcret"}) == {"s3/cret"}

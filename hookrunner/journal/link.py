@@ -242,6 +242,8 @@ def _may_be_tried_again(error: psycopg.Error) -> bool:
     state = error.sqlstate
     if isinstance(error, psycopg.InterfaceError | psycopg.errors.ReadOnlySqlTransaction):
         return True
+    if isinstance(error, psycopg.InternalError) and state is None:
+        return True  # of a connection that is cut, PgBouncer says so beside the server: two answers
     if not isinstance(error, psycopg.OperationalError):
         return False
     return state is None or state in UNDONE or state.startswith(("08", "57P"))

@@ -26,7 +26,7 @@ def database(environ: Mapping[str, str]) -> str:
         url = environ.get(name, "").strip()
         if not url:
             continue
-        if urlsplit(url).scheme in SCHEMES:
+        if url.partition("://")[0].lower() in SCHEMES:
             return _with_tls(url, name, environ)
         if name == "JOURNAL_URL":
             raise Trouble(_told(name))
@@ -36,7 +36,7 @@ def database(environ: Mapping[str, str]) -> str:
 def shown(url: str) -> str:
     """The database, and where it is, for people."""
     parts = urlsplit(url)
-    host = parse_qs(parts.query).get("host", [parts.hostname or ""])[-1]
+    host = parse_qs(parts.query).get("host", [", ".join(_hosts(parts))])[-1]
     name = unquote(parts.path.lstrip("/")) or "its user's database"
     return f"{name} at {host}" if host else name
 
@@ -49,15 +49,23 @@ def _with_tls(url: str, name: str, environ: Mapping[str, str]) -> str:
                 f"{name} cannot be read: a / ? or # in the user's name or the password is written "
                 "%2F %3F %23"
             )
-        host, _ = parts.hostname or "", parts.port
+        hosts = _hosts(parts)
     except ValueError:
         raise Trouble(_told(name)) from None
     said = parse_qs(parts.query)
-    host = said.get("host", [host])[-1]
+    if "host" in said:
+        hosts = said["host"][-1].split(",")
     rest = _quoted(parts.netloc) + url.partition("://")[2].removeprefix(parts.netloc)
-    if not ("sslmode" in said or environ.get("PGSSLMODE") or _is_local(host)):
+    if not ("sslmode" in said or environ.get("PGSSLMODE") or all(map(_is_local, hosts))):
         rest += f"{'&' if parts.query else '?'}sslmode=require"
     return f"postgresql://{rest}"
+
+
+def _hosts(parts: SplitResult) -> list[str]:
+    """The hosts of which the database may be on any, as after a fail-over. Raises ValueError."""
+    places = [urlsplit(f"//{each}") for each in parts.netloc.rpartition("@")[2].split(",")]
+    # Whoever asks for a port that is none is told so.
+    return [place.hostname or "" for place in places if place.port is None or place.port]
 
 
 def _is_broken(parts: SplitResult) -> bool:
