@@ -120,7 +120,7 @@ class Admin:
     def runs(self, environ: Environ) -> Answer:
         """Runs, filtered."""
         visit = environ[VISIT]
-        asked = {name: str(value) for name, value in _query(environ).items()}
+        asked = {n: str(value).replace("\0", "") for n, value in _query(environ).items()}
         chosen = Filter(
             *(asked.get(name, "")[:LONGEST_TEXT] for name in Filter.__dataclass_fields__)
         )

@@ -124,16 +124,18 @@ def problem(refused: Refused, more: Mapping[str, Json] | None = None) -> Answer:
     }
     if refused.errors:
         said["errors"] = [{"pointer": e.pointer, "detail": e.detail} for e in refused.errors]
-    body = json.dumps(said | dict(more or {}), ensure_ascii=False).encode("utf-8", "replace")
-    return Answer(
-        refused.status, body + b"\n", {"Content-Type": "application/problem+json"} | refused.headers
-    )
+    headers = {"Content-Type": "application/problem+json"} | refused.headers
+    return Answer(refused.status, _json(said | dict(more or {})), headers)
 
 
 def as_json(status: int, said: Json, **headers: str) -> Answer:
     """An answer in JSON."""
-    body = json.dumps(said, ensure_ascii=False).encode() + b"\n"
-    return Answer(status, body, {"Content-Type": "application/json", **headers})
+    return Answer(status, _json(said), {"Content-Type": "application/json", **headers})
+
+
+def _json(said: Json) -> bytes:
+    # Half of a surrogate pair is no UTF-8, but may stand in JSON, escaped as Python escapes it.
+    return json.dumps(said, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
 
 
 def status_line(status: int) -> str:

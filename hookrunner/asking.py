@@ -37,13 +37,16 @@ Queries = Mapping[str, Asked]
 
 WHOLE = r"[0-9]{1,12}"
 TIME = rf"{WHOLE}(\.[0-9]{{1,6}})?"
-TEXT: Json = {"type": "string"}
+ANY = r"[^\x00]*"
+"""PostgreSQL has no text with a NUL."""
+
+TEXT: Json = {"type": "string", "pattern": r"^[^\u0000]*$"}
 
 RUNS: Queries = {
-    "id": Asked(r"(?s:.*)", "how an id begins or ends", TEXT),
-    "hook": Asked(r"(?s:.*)", "a path of hooks.yaml", TEXT),
+    "id": Asked(ANY, "how an id begins or ends", TEXT),
+    "hook": Asked(ANY, "a path of hooks.yaml", TEXT),
     "state": Asked("|".join(State), f"one of {', '.join(State)}", {"enum": [*map(str, State)]}),
-    "text": Asked(r"(?s:.*)", "what is in id, event, delivery id, path or body", TEXT),
+    "text": Asked(ANY, "what is in id, event, delivery id, path or body", TEXT),
     "since": Asked(TIME, "in Unix seconds", SECONDS),
     "until": Asked(TIME, "in Unix seconds", SECONDS),
     "before": Asked(r"[0-9]{1,18}", "the seq of a run", SEQ),
@@ -54,7 +57,7 @@ REFUSALS: Queries = {
     "before": Asked(r"[0-9]{1,18}", "the seq of a refusal", SEQ),
     "limit": Asked(r"[1-9][0-9]{0,8}", "a whole number from 1", NUMBER),
 }
-HOOK: Queries = {"path": Asked(r"(?s:.*)", "a path of hooks.yaml", TEXT, needed=True)}
+HOOK: Queries = {"path": Asked(ANY, "a path of hooks.yaml", TEXT, needed=True)}
 OLDER: Queries = {"older": Asked(TIME, "in seconds", SECONDS)}
 PLACES: Queries = {
     "attempt": Asked(r"[1-9][0-9]{0,8}", "the number of an attempt", NUMBER),

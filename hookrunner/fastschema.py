@@ -16,6 +16,7 @@ below, each short enough to be read beside its original in `jsonschema/_keywords
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -303,8 +304,14 @@ def _format(here: _Here) -> Fits:
 
 
 def _pattern(here: _Here) -> Fits:
-    search = re.compile(here.contents["pattern"]).search
-    return lambda value: not isinstance(value, str) or search(value) is not None
+    search, most = (
+        re.compile(here.contents["pattern"]).search,
+        here.contents.get("maxLength", math.inf),
+    )
+    # A pattern may take exponential time: what is too long is not to be looked at.
+    return lambda value: (
+        not isinstance(value, str) or (len(value) <= most and search(value) is not None)
+    )
 
 
 # --- into the value

@@ -8,6 +8,7 @@ words of ours. The only module that knows prometheus_client, which takes a while
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
@@ -34,6 +35,9 @@ from hookrunner.worker import Workers, known
 Labels = tuple[str, ...]
 
 LIVE = (State.QUEUED, State.RUNNING)
+
+NO_VERSION = re.compile(r"version=(?![0-9]{1,3}(?:\.[0-9]{1,3}){0,2}\s*(?:;|$))")
+"""A version of a format that is none; the library would compare it all the same, and fail."""
 
 FORESEEN = (
     ("401", "credentials"),
@@ -68,7 +72,8 @@ class Metrics(Collector):
         registry = CollectorRegistry()
         registry.register(self)
         ProcessCollector(registry=registry)
-        encode, kind = choose_encoder(accept)
+        known = [part for part in accept.split(",") if not NO_VERSION.search(part)]
+        encode, kind = choose_encoder(",".join(known))
         return kind, encode(registry)
 
     def describe(self) -> Iterable[Metric]:

@@ -135,7 +135,10 @@ class Web:
     def hook_of(self, path: str) -> str:
         """The path in hooks.yaml of the hook that PEP 3333's path leads to; empty if none."""
         decoded = path.encode("latin-1", "replace").decode("utf-8", "replace")
-        found = route.find("/" + decoded.lstrip("/"), self.intake.config.hooks)
+        decoded = "/" + decoded.lstrip("/")
+        if _is_own(decoded):
+            return ""
+        found = route.find(decoded, self.intake.config.hooks)
         return found[0].path if found else ""
 
     def asks_others(self, path: str) -> bool:
@@ -212,6 +215,8 @@ class Web:
         """The page's answer to who may have it. Raises Refused."""
         try:
             environ[VISIT] = self.access.let_in(environ, who)
+            if "run_id" in named and not RUN_ID.fullmatch(named["run_id"]):
+                raise Refused(404, "there is no such run")  # no journal need be asked for it
             return page(environ, **named)
         except Elsewhere as elsewhere:
             return elsewhere.answer
@@ -260,7 +265,7 @@ class Web:
         exact = asked.pop("exact", "")
         if exact and asked:
             raise Refused(400, f"exact goes with nothing else, and not with {min(asked)}")
-        run = self.journal.standing(run_id) if RUN_ID.fullmatch(run_id) else None
+        run = self.journal.standing(run_id)
         if run is None:
             raise Refused(404, "there is no such run")
         if not visit:
@@ -311,7 +316,7 @@ class Web:
     def deliver(self, environ: Environ, path: str) -> Answer | None:
         """A delivery to a hook, or the landing page. None if the answer comes later."""
         delivery = read_delivery(environ, self.trusted)
-        if delivery.path.startswith("/-/") or delivery.path == "/-":
+        if _is_own(delivery.path):
             raise _no_page(delivery.path)
         if delivery.path == "/" and "/" not in self.intake.config.hooks:
             return _landing(delivery)
@@ -334,8 +339,7 @@ class Web:
 
     def log_refusal(self, environ: Environ, refused: Refused) -> None:
         """Have a refusal noted."""
-        asked = raw_path(environ)
-        self._note(environ, refused, "" if asked.startswith("/-") else self.hook_of(asked))
+        self._note(environ, refused, self.hook_of(raw_path(environ)))
 
     def _note(self, environ: Environ, refused: Refused, hook: str, *, closed: bool = False) -> None:
         size, address = environ.get("CONTENT_LENGTH", ""), client_address(environ, self.trusted)
@@ -583,6 +587,11 @@ def _redirect(hook: Hook) -> Answer | None:
     if hook.respond.redirect is None:
         return None
     return Answer(303, b"", {"Location": hook.respond.redirect, **dict(hook.respond.headers)})
+
+
+def _is_own(path: str) -> bool:
+    """True for a page of ours, be there one of that name or not."""
+    return path == route.OWN or path.startswith(f"{route.OWN}/")
 
 
 def _no_page(path: str) -> Refused:

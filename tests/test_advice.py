@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hookrunner.advice.patterns import doubled
 from hookrunner.advice.schemas import misspelt, unmatchable
 from tests.serving import Project
 
@@ -372,3 +373,38 @@ def test_problems_can_be_had_as_json(project: Project) -> None:
             "hooks.yaml:1: unknown setting 'scrpt'; did you mean 'script'?",
         ]
     }
+
+
+# --- patterns that hold up
+
+
+def test_a_pattern_that_repeats_what_repeats_is_told(project: Project) -> None:
+    slow = {"type": "string", "pattern": "^(a+)+$"}
+    contents = {
+        "properties": {"name": slow, "short": {**slow, "maxLength": 20}, "pattern": {"const": 1}},
+    }
+    project.schema("a.json", contents)
+    project.hooks("/a: {script: a.sh, auth: none, schema: a.json}\n")
+    assert warnings(project) == [
+        "warning: /a: in its schema the pattern '^(a+)+$' at /name repeats what repeats: some "
+        "texts of 30 characters hold up every hook; take one + or * out of it, or write "
+        "maxLength: 20 beside it"
+    ]
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["^(a+)+$", "(a*)*b", r"^(\w+\s?)*$", r"^([a-z]+\.?)+x", "((a+)b?)*$", "(?:(?:a|b+))+$",
+     "^(a{2,}){5,}$", "^(.*?)+?$", "((a+)+)$", "^(?=(a+)+$)", "x|(a+)+$"],
+)  # fmt: skip
+def test_a_repeat_whose_rounds_are_repeats_alone_is_found(pattern: str) -> None:
+    assert doubled(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["(a+)+", "^[a-z0-9]+(-[a-z0-9]+)*$", "^(a+b)+$", "^(a++)+$", "^(a+)++$", "^((?>a+))+$",
+     "^(ab*)+$", "^(a+){3}$", r"^(?:\d{1,3}\.){3}\d{1,3}$", "^(a?)+$", "^(a+(?=b))+$", "[", ""],
+)  # fmt: skip
+def test_one_whose_rounds_begin_with_what_tells_them_apart_is_not(pattern: str) -> None:
+    assert not doubled(pattern)

@@ -201,6 +201,27 @@ def test_no_secret_is_told_wherever_one_stands(tmp_path: Path) -> None:
         assert told(server, f"/-/runs/{run}?exact=1")["request"]["body"]["text"] == body
 
 
+def test_half_of_a_pair_in_a_schema_is_told_as_it_is_written(tmp_path: Path) -> None:
+    project = Project(tmp_path / "project").script("a.sh", "cat")
+    project.hooks("/a: {script: a.sh, auth: none, schema: a.json}\n")
+    contents = {"pattern": "^[^\ud800-\udfff]*$", "properties": {"\ud800": {"title": "\udfff"}}}
+    project.schema("a.json", contents)
+    with project.serve(ADMIN_TOKEN=TOKEN) as server:
+        assert told(server, "/-/hook?path=/a")["schema"] == contents
+        said = told(server, "/-/openapi.json")["components"]["schemas"]["payload_a"]
+        assert said == contents
+
+
+def test_no_address_asks_the_journal_for_a_run_that_cannot_be(server: Server) -> None:
+    for method, rest in (("GET", ""), ("GET", "/stdout"), ("POST", "/replay"), ("POST", "/cancel")):
+        answer = server.request(method, f"/-/runs/%00{rest}", headers=ADMIN)
+        assert (answer.status, answer.json["detail"]) == (404, "there is no such run")
+    for name in ("hook", "text", "id"):
+        answer = server.get(f"/-/runs?{name}=a%00", **ADMIN)
+        assert answer.status == 400
+        assert answer.json["detail"].startswith(f"{name} cannot be 'a\\x00'; it is ")
+
+
 # --- what is turned away
 
 

@@ -51,6 +51,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("moving.rules", "moving.thin", "moving.vault"),
     ("moving.entries",),
     ("advice.schemas", "advice.scripts"),
+    ("advice.patterns",),
     ("advice",),
     ("pages", "telling", "openapi"),
     ("listed",),

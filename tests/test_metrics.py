@@ -163,6 +163,44 @@ def test_whoever_asks_for_openmetrics_gets_it(server: Server) -> None:
     assert len(parsed) == len(list(read_text(plain.text)))
 
 
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("application/openmetrics-text; version=x", "text/plain; version=0.0.4; charset=utf-8"),
+        ('text/plain;version=1.0.0"><x', "text/plain; version=0.0.4; charset=utf-8"),
+        (f"text/plain; version={'9' * 5000}", "text/plain; version=0.0.4; charset=utf-8"),
+        (
+            "text/plain;version=\xe9, application/openmetrics-text; version=1.0.0",
+            "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores",
+        ),
+    ],
+)
+def test_a_format_s_version_that_is_none_is_not_asked_for(
+    shared: Server, accept: str, kind: str
+) -> None:
+    assert asked(shared, accept).headers["Content-Type"] == kind
+
+
+def test_a_hook_beside_our_own_pages_is_counted_as_any_other(shared: Server) -> None:
+    for path in ("/-kept", "//-kept", "/-/kept"):
+        shared.get(path)
+    told = scraped(shared)
+    assert told["hookrunner_refusals_total", "/-kept", "method", "405"] == 2
+    assert told["hookrunner_refusals_total", "", "not found", "404"] == 1
+    assert ("hookrunner_refusals_total", "/<any>/<thing>", "not found", "404") not in told
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server for several tests, with paths that are nearly our own."""
+    hooks = (
+        "/-kept: {script: fails.sh, auth: none}\n/<any>/<thing>: {script: fails.sh, auth: none}\n"
+    )
+    project = write(Project(tmp_path_factory.mktemp("shared") / "project"), hooks)
+    with project.serve(ADMIN_TOKEN=TOKEN) as server:
+        yield server
+
+
 def test_a_run_that_succeeds_moves_its_numbers(server: Server) -> None:
     server.wait_for_line("from now on warm: works.py")
     before = scraped(server)

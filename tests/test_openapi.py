@@ -130,6 +130,45 @@ def test_every_name_of_an_operation_is_one_s_own(ours: dict[str, Any]) -> None:
     ]
 
 
+def test_no_hook_s_operation_is_called_as_one_of_our_own(project: Project) -> None:
+    hooks = "".join(
+        f"/{name}: {{script: a.sh, auth: none, methods: [GET, POST]}}\n"
+        for name in ("run", "run_2", "stdout", "orders")
+    )
+    project.hooks(hooks).script("a.sh", "")
+
+    said = described(project, {})
+
+    assert faults(said) == []
+    names = [said["paths"][f"/{name}"]["get"]["operationId"] for name in ("run", "run_2", "stdout")]
+    assert names == ["get_run_2", "get_run_2_2", "get_stdout_2"]
+    assert said["paths"]["/orders"]["get"]["operationId"] == "get_orders"
+    assert said["paths"]["/-/runs/{run_id}"]["get"]["operationId"] == "get_run"
+
+
+def test_a_status_that_says_two_things_is_told_with_both(project: Project) -> None:
+    codes = "{3: 422, 4: 202, 5: 200, 6: 409, 7: 409}"
+    project.hooks(f"/a: {{script: a.sh, auth: none, respond: {{exit_status: {codes}}}}}\n")
+    project.script("a.sh", "")
+
+    said = described(project, {})["paths"]["/a"]["post"]["responses"]
+
+    def bodies(status: str) -> dict[str, Any]:
+        return {kind: each["schema"] for kind, each in said[status]["content"].items()}
+
+    place = "#/components/schemas/"
+    assert bodies("422") == {
+        "application/problem+json": {"$ref": f"{place}Misfit"},
+        "application/json": {"$ref": f"{place}RunSummary"},
+    }
+    assert bodies("202") == {
+        "application/json": {
+            "anyOf": [{"$ref": f"{place}RunSummary"}, {"$ref": f"{place}Accepted"}]
+        }
+    }
+    assert bodies("200") == bodies("409") == {"application/json": {"$ref": f"{place}RunSummary"}}
+
+
 def test_a_hook_s_answers_are_those_that_it_may_give(ours: dict[str, Any]) -> None:
     def statuses(path: str) -> list[str]:
         return [*ours["paths"][path]["post"]["responses"]]

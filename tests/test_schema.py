@@ -203,8 +203,13 @@ def test_a_schema_nested_too_deeply_is_refused(folder: Path) -> None:
         ("", "bad.json:1 is not JSON: Expecting value"),
         ("[" * 100_000, "bad.json is not JSON: nested too deeply"),
         ("[]", "a schema is a mapping or true/false, not []"),
+        ('{"maximum": Infinity}', "bad.json is not JSON that can be taken: Infinity is no number "
+            "there"),
+        ('{"const": NaN}', "bad.json is not JSON that can be taken: NaN is no number there"),
+        ('{"maximum": 1e400}', "bad.json is not JSON that can be taken: 1e400 is beyond a double"),
+        (f'{{"maximum": {"9" * 5000}}}', "bad.json holds a number of too many digits"),
     ],
-    ids=range(5),
+    ids=range(9),
 )  # fmt: skip
 def test_a_file_that_is_no_schema_is_refused_with_its_name(
     text: str, told: str, folder: Path
@@ -622,3 +627,16 @@ def test_a_choice_that_is_just_false_is_one_that_nothing_fits(keyword: str) -> N
         ["type"],
         ["false"],
     ]
+
+
+@pytest.mark.parametrize("wrap", ["{}", "not"])
+def test_a_pattern_is_not_looked_for_in_a_text_that_is_too_long_anyway(
+    wrap: str, folder: Path
+) -> None:
+    # It would take years: 2 to the power of 60 ways.
+    inner: Json = {"pattern": "^(a+)+$", "maxLength": 20}
+    schema = Schema({"not": {"not": inner}} if wrap == "not" else inner, folder)
+    assert [misfit.rule for misfit in schema.misfits("a" * 60 + "!")] == [
+        "not" if wrap == "not" else "maxLength"
+    ]
+    assert not schema.misfits("a" * 20)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hookrunner import envfile, route
-from hookrunner.advice import schemas, scripts
+from hookrunner.advice import patterns, schemas, scripts
 from hookrunner.config import Config
 from hookrunner.model import Hook
 
@@ -57,6 +57,8 @@ def _of_hook(hook: Hook) -> Iterator[str]:
     if why := schemas.unmatchable(contents):
         yield f"{hook.path}: no payload fits its schema: {why}"
     for told in schemas.misspelt(contents):
+        yield f"{hook.path}: in its schema {told}"
+    for told in patterns.slow(contents):
         yield f"{hook.path}: in its schema {told}"
 
 

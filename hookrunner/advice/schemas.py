@@ -52,23 +52,29 @@ NEAR = 0.8
 """How like a keyword (difflib's ratio) another word is that was meant to be one."""
 
 
-def misspelt(schema: Json, place: str = "") -> Iterator[str]:
+def misspelt(schema: Json) -> Iterator[str]:
     """Words that mean nothing in a schema, and are nearly a keyword."""
+    for place, part in below(schema):
+        for word in part:
+            if word not in KEYWORDS and (near := get_close_matches(word[:100], KEYWORDS, 1, NEAR)):
+                yield f"{word!r} at {place or '(whole)'} is no keyword; did you mean {near[0]!r}?"
+
+
+def below(schema: Json, place: str = "") -> Iterator[tuple[str, dict[str, Json]]]:
+    """A schema and all that are in it, each with the place of what it judges."""
     if not isinstance(schema, dict):
         return
-    for word in schema:
-        if word not in KEYWORDS and (near := get_close_matches(word[:100], KEYWORDS, 1, NEAR)):
-            yield f"{word!r} at {place or '(whole)'} is no keyword; did you mean {near[0]!r}?"
+    yield place, schema
     for name in PARTS:
         if isinstance(found := schema.get(name), dict):
             for part in found:
-                yield from misspelt(found[part], f"{place}/{part}")
+                yield from below(found[part], f"{place}/{part}")
     for name in SEVERAL:
         if isinstance(found := schema.get(name), list):
             for part in found:
-                yield from misspelt(part, place)
+                yield from below(part, place)
     for name in ONE:
-        yield from misspelt(schema.get(name), place)
+        yield from below(schema.get(name), place)
 
 
 def unmatchable(schema: Json) -> str:

@@ -19,7 +19,7 @@ TAGS: Json = [
 
 def of(config: Config) -> dict[str, Json]:
     """What a server with this configuration can be asked."""
-    describer = Describer()
+    describer = Describer(own.NAMES)
     # In this order, for the names of what is common must not be taken.
     describer.bundle.schemas |= dict(SCHEMAS)
     hooks = {path_of(hook): describer.operations(hook) for hook in config.hooks.values()}

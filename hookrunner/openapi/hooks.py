@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from hookrunner import form, route, units
 from hookrunner.auth import ANYBODY
 from hookrunner.auth.scheme import NO_HANDSHAKE
 from hookrunner.model import Hook, Json
 from hookrunner.openapi import proofs
-from hookrunner.openapi.answers import JSON_TYPE, TEXT, answer, headers, linked, problems, schema
+from hookrunner.openapi.answers import (
+    JSON_TYPE,
+    PROBLEMS,
+    TEXT,
+    answer,
+    headers,
+    linked,
+    problems,
+    schema,
+)
 from hookrunner.openapi.bundle import PLACE, Bundle
 from hookrunner.openapi.proofs import Proofs
 from hookrunner.payload import MULTIPART
@@ -46,10 +55,12 @@ def word_of(hook: Hook) -> str:
 class Describer:
     """Makes operations of hooks; what they have in common is gathered beside them."""
 
-    def __init__(self) -> None:
+    def __init__(self, taken: Collection[str] = ()) -> None:
+        """`taken` are the names of other operations."""
         self.bundle = Bundle()
         self.proofs = Proofs()
         self._words: set[str] = set()
+        self._taken = taken
 
     def operations(self, hook: Hook) -> dict[str, Json]:
         """The hook's operations by method, as an item of the document's `paths`."""
@@ -68,7 +79,7 @@ class Describer:
 
     def _word(self, hook: Hook) -> str:
         word, number = word_of(hook), 1
-        while word in self._words:
+        while word in self._words or any(_name(m, word) in self._taken for m in hook.methods):
             number += 1
             word = f"{word_of(hook)}_{number}"
         self._words.add(word)
@@ -78,7 +89,7 @@ class Describer:
         taken = self._query(hook, payload) if method == "GET" else _body(hook, payload, self.bundle)
         parameters = [*taken.pop("parameters", ()), *_headers(hook), PREFER]
         return {
-            "operationId": f"{method.lower()}_{word}",
+            "operationId": _name(method, word),
             "tags": ["hooks"],
             "summary": f"Runs {hook.script.name}",
             "description": " ".join(_told(hook)),
@@ -103,6 +114,11 @@ class Describer:
                 if name not in hidden
             ]
         }
+
+
+def _name(method: str, word: str) -> str:
+    """What an operation is called, for those who make functions of it."""
+    return f"{method.lower()}_{word}"
 
 
 def _body(hook: Hook, payload: Json, bundle: Bundle) -> dict[str, Json]:
@@ -168,9 +184,12 @@ def _responses(hook: Hook) -> dict[str, Json]:
         said |= problems(403)
     if hook.terms.rate:
         said |= problems(429)
-    for status in hook.respond.exit_status.values():
-        said[str(status)] = _done(hook, "As the script's exit code says.", status)
-    return said | _successes(hook)
+    for code in dict.fromkeys(hook.respond.exit_status.values()):
+        done, status = _done(hook, "As the script's exit code says."), str(code)
+        said[status] = _both(PROBLEMS[status], done) if status in said else done
+    for status, each in _successes(hook).items():
+        said[status] = _both(said[status], each) if status in said else each
+    return said
 
 
 def _successes(hook: Hook) -> dict[str, Json]:
@@ -185,7 +204,7 @@ def _successes(hook: Hook) -> dict[str, Json]:
             named = ("Location", "Hook-Run", "Preference-Applied")
             kind, body = ("", None) if bare else (JSON_TYPE, schema("Accepted"))
             said[str(status)] = linked(answer(told, kind, body, *named), RUN)
-        done = _done(hook, "The script has succeeded.", 200)
+        done = _done(hook, "The script has succeeded.")
         said["200"] = _both(said["200"], done) if "200" in said else done
     if hook.when is not None:
         ignored = answer("It is of no interest, and makes no run.", JSON_TYPE, schema("Ignored"))
@@ -196,7 +215,7 @@ def _successes(hook: Hook) -> dict[str, Json]:
     return said
 
 
-def _done(hook: Hook, told: str, status: int) -> dict[str, Json]:
+def _done(hook: Hook, told: str) -> dict[str, Json]:
     """How a run's end is told."""
     if hook.respond.mode == "output":
         kind = hook.respond.type
@@ -214,6 +233,7 @@ def _both(one: Mapping[str, Json], other: Mapping[str, Json]) -> dict[str, Json]
     for kind, body in other.get("content", {}).items():
         mine = contents.get(kind)
         both = {"schema": {"anyOf": [mine["schema"], body["schema"]]}} if mine else body
+        both = body if mine == body else both
         contents[kind] = both
     told = f"{one['description']} Or: {other['description']}"
     return {"description": told, "content": contents}

@@ -103,6 +103,9 @@ ANSWERS: Mapping[str, _Page] = {
 }
 """What programs are told; pages that are for browsers alone are not here."""
 
+NAMES = frozenset({*(page.name for page in ANSWERS.values()), "get_stdout", "get_stderr"})
+"""Of the operations; no hook's may be called so."""
+
 OF_BROWSERS = frozenset(
     {
         "GET /-/assets/<name>",
