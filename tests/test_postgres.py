@@ -216,6 +216,40 @@ def test_who_counts_what_is_under_way_waits_for_who_is_about_to_begin_an_attempt
     assert counting.result is None
 
 
+def test_a_machine_that_is_paused_within_a_transaction_holds_up_the_others_for_seconds_only(
+    two: tuple[PostgresJournal, PostgresJournal],
+) -> None:
+    hooks = {"/hello": Terms(concurrency=1)}
+    paused, other = two
+    assert nothing_due(paused, hooks)
+    run_id = made(other)
+    holds, over = threading.Event(), threading.Event()
+
+    def hold(db: link.Db, again: bool) -> None:
+        with db.transaction():
+            assert link.rows(db, claims.LOCK, (list(hooks),))
+            holds.set()
+            over.wait(SECONDS)
+
+    def pause() -> str:
+        try:
+            paused._link.do(hold)
+        except JournalUnavailable as error:
+            return str(error)
+        return "it went on as if nothing had been"
+
+    pausing = Call(pause)
+    assert holds.wait(SECONDS)
+    try:
+        claim = other.claim(hooks, FOR_EVER, wait=SECONDS)
+    finally:
+        over.set()
+
+    assert claim is not None and claim.run_id == run_id
+    assert pausing.returned()
+    assert pausing.result == "terminating connection due to idle-in-transaction timeout"
+
+
 def test_machines_that_claim_at_once_never_get_the_same_run(
     two: tuple[PostgresJournal, PostgresJournal],
 ) -> None:

@@ -66,11 +66,16 @@ HOPELESS = (
 """What a server says to who will never be let in: there are no codes for it at this stage. In
 another language than English it is waited for in vain."""
 
+FROZEN = 5
+"""Seconds without a word after which who is in a transaction is taken for dead."""
+
 DIRECT: dict[str, Any] = {
     "prepare_threshold": 2,
     # A plan is made once, perhaps before there are any runs: it has to be good for a million.
     "options": "-c synchronous_commit=on -c plan_cache_mode=force_generic_plan "
-    "-c enable_seqscan=off -c jit=off",
+    "-c enable_seqscan=off -c jit=off "
+    # A machine that is paused between two statements holds rows that all others wait for.
+    f"-c idle_in_transaction_session_timeout={FROZEN * 1000}",
 }
 """What can be had besides of a connection that is ours alone: half the time of a claim is spent
 planning it."""
