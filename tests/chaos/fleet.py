@@ -145,7 +145,8 @@ class Fleet:
         place = self.chance.randrange(len(machines))
         self._await_runs(self.chance.randrange(2, 12))
         machine = machines[place]
-        assert machine.process.poll() is None, f"a {machine.role} ended by itself"
+        log = "\n".join(machine.lines[-9:])
+        assert machine.process.poll() is None, f"a {machine.role} ended by itself:\n{log}"
         machine.kill()
         self.former.append(machine)
         machines[place] = Machine(
