@@ -108,7 +108,14 @@ class Server:
 
     def database(self, name: str) -> str:
         """The address of a database of this name; made, if it is new, with our tables in it."""
-        with self.lock, self.connect() as db:
+        with self.lock:
+            if self.process.poll() is not None:
+                self.start()  # a runner within this process ends all children, if it has to
+            self._make(name)
+        return self.url(name)
+
+    def _make(self, name: str) -> None:
+        with self.connect() as db:
             if name not in self.made:
                 if not self.made:
                     self._make_template(db)
@@ -117,7 +124,6 @@ class Server:
                 for old in self.made[:-KEPT]:
                     _do(db, "DROP DATABASE IF EXISTS {} WITH (FORCE)", old)
                 del self.made[:-KEPT]
-        return self.url(name)
 
     def _make_template(self, db: psycopg.Connection) -> None:
         from hookrunner.journal.tables import migrate
