@@ -32,15 +32,18 @@ def adopt_orphans() -> None:
     child.prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
-def descendants(of: int) -> list[int]:
-    """The pids of all that descend from a process, parents before their children."""
+def descendants(of: int, spared: Collection[int] = ()) -> list[int]:
+    """The pids of all that descend from a process, parents before their children.
+
+    Without those that are `spared`, and what descends from them.
+    """
     children: dict[int, list[int]] = {}
     for pid in _processes():
         if (parent := parent_of(pid)) is not None:
             children.setdefault(parent, []).append(pid)
-    found = list(children.get(of, ()))
+    found = [pid for pid in children.get(of, ()) if pid not in spared]
     for pid in found:  # grows while we walk it
-        found += children.get(pid, ())
+        found += (child for child in children.get(pid, ()) if child not in spared)
     return found
 
 
@@ -76,11 +79,14 @@ def ticks() -> int:
     return int(time.clock_gettime(time.CLOCK_BOOTTIME) * TICKS)
 
 
-def end_descendants() -> int:
-    """KILL and reap all that descend from us, until none is left; return how many there were."""
+def end_descendants(spared: Collection[int] = ()) -> int:
+    """KILL and reap all that descend from us, until none is left; return how many there were.
+
+    But for those that are `spared`.
+    """
     ended: set[int] = set()
     give_up = time.monotonic() + UNKILLABLE
-    while sys.platform == "linux" and (alive := descendants(os.getpid())):
+    while sys.platform == "linux" and (alive := descendants(os.getpid(), spared)):
         ended.update(alive)
         for pid in alive:
             with suppress(ProcessLookupError, PermissionError):

@@ -123,6 +123,9 @@ class ProcessLauncher:
         self._starts = Count()
         self._spares = 0
         self._asking: list[threading.Event] = []
+        self._others = frozenset(kin.descendants(os.getpid()) if sys.platform == "linux" else ())
+        """Children that were there before us, and are none of ours to end."""
+
         kin.adopt_orphans()
         self._begin_supervisor()
         self._watcher = threading.Thread(target=self._watch_supervisor, name="watch", daemon=True)
@@ -397,7 +400,7 @@ class ProcessLauncher:
                 self._loop.soon(partial(self._close, self._orders))
                 if self._closing:
                     return
-            ended = kin.end_descendants()
+            ended = kin.end_descendants(self._others)
             self._say(
                 "error", f"the supervisor ended unexpectedly; {ended} processes of scripts with it"
             )
