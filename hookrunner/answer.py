@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from typing import Any, Protocol
 
 from hookrunner.address import within
+from hookrunner.log import Log, place_of
 from hookrunner.model import Delivery, Json, Networks, Refused
 
 Environ = dict[str, Any]
@@ -126,6 +127,12 @@ def problem(refused: Refused, more: Mapping[str, Json] | None = None) -> Answer:
         said["errors"] = [{"pointer": e.pointer, "detail": e.detail} for e in refused.errors]
     headers = {"Content-Type": "application/problem+json"} | refused.headers
     return Answer(refused.status, _json(said | dict(more or {})), headers)
+
+
+def bug(error: Exception, log: Log) -> Answer:
+    """What is told of a bug of ours, after it has been logged."""
+    log.error(f"bug: {place_of(error)}; please report it")
+    return problem(Refused(500, "an error of the server; it has been logged"))
 
 
 def as_json(status: int, said: Json, **headers: str) -> Answer:

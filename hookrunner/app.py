@@ -15,11 +15,13 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hookrunner import VERSION
 from hookrunner.back import REGISTER, Back
 from hookrunner.config import Config, load, switched_off
 from hookrunner.front import Front
+from hookrunner.hatch import METRICS, Hatch
 from hookrunner.journal.opening import Opened, open_journal
 from hookrunner.journal.reading import open_reader
 from hookrunner.journal.where import shown
@@ -29,9 +31,12 @@ from hookrunner.log import Log, place_of
 from hookrunner.loop import Loop
 from hookrunner.model import BadConfig, JournalUnavailable, Trouble
 from hookrunner.sections import hint
-from hookrunner.serving import listen
+from hookrunner.serving import Server, listen
 from hookrunner.settings import Settings
 from hookrunner.waiting import patiently
+
+if TYPE_CHECKING:
+    from hookrunner.metrics import Metrics
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at the files, with --reload."""
@@ -51,7 +56,7 @@ def serve(settings: Settings, environ: Mapping[str, str]) -> None:
         log.know(config.secrets)
         refuse_unknown(settings.only, config)
         child.hide_memory()
-        listener = listen(settings.host, settings.port) if settings.records else None
+        listener = _listener(settings)
         if not settings.database:
             kin.end_if_stopped(settings.data / SUPERVISOR)
         opened = patiently(lambda: _open(settings, log), listener, log)
@@ -59,6 +64,15 @@ def serve(settings: Settings, environ: Mapping[str, str]) -> None:
         _Program(settings, environ, config, log, listener, opened).run()
     finally:
         log.close()
+
+
+def _listener(settings: Settings) -> socket.socket | None:
+    """Where it listens, if it does. Raises Trouble."""
+    if settings.port is None:
+        return None
+    if settings.records:
+        return listen(settings.host, settings.port)
+    return listen(settings.host, settings.port, "--metrics-port {0}, or METRICS_PORT={0}")
 
 
 def refuse_unknown(only: Sequence[str], config: Config) -> None:
@@ -110,15 +124,20 @@ class _Program:
             driven=True,
         )
         self.back = Back(settings, config, opened, loop, log) if settings.runs else None
-        end_script = self.back.workers.cancel if self.back else lambda run_id: None
-        fault = self.back.fault if self.back else None
-        self.front = (
-            Front(settings, config, journal, loop, log, listener, end_script, fault)
-            if listener
-            else None
-        )
-        if self.front:
+        self.front: Front | None = None
+        self.hatch: Hatch | None = None
+        self.server: Server | None = None
+        if listener and settings.records:
+            end_script = self.back.workers.cancel if self.back else lambda run_id: None
+            fault = self.back.fault if self.back else None
+            self.front = Front(settings, config, journal, loop, log, listener, end_script, fault)
             self.front.web.measure = self._measure
+            self.server = self.front.server
+        elif listener and self.back:
+            fault, measure = self.back.fault, self._measure
+            self.hatch = Hatch(settings, config, journal, loop, log, listener, fault, measure)
+            self.server = self.hatch.server
+        self.metrics: Metrics | None = None
         self.secrets = {*config.secrets, *(self.front.secrets if self.front else ())}
         log.know(self.secrets)
         self.reload_asked = threading.Event()
@@ -148,14 +167,11 @@ class _Program:
         gc.enable()
         self.journal.lead()
         while not self._over():
-            if self.front:
-                self.front.turn()
-            else:
-                self.loop.turn(1.0)
+            self.server.turn() if self.server else self.loop.turn(1.0)
         self.journal.follow()
         stopper.join()  # it may be about to wake the loop, whose descriptor close() gives away
-        if self.front:
-            self.front.close()
+        if self.server:
+            self.server.close()
         if self.back:
             self.back.close()
         self.loop.close()
@@ -165,7 +181,7 @@ class _Program:
         """True once all is said."""
         if not self.settled.is_set():
             return False
-        return not self.front or self.front.quiet.is_set() or time.monotonic() > self.stop_by
+        return not self.server or self.server.quiet.is_set() or time.monotonic() > self.stop_by
 
     def _say_hello(self, recovered: int, lost: Sequence[str]) -> None:
         settings, hooks = self.settings, _hooks(self.config)
@@ -173,14 +189,16 @@ class _Program:
             if settings.only:
                 hooks = ", ".join(settings.only)
             slots = _count(settings.slots, "script")
+            asked = f"; metrics at {self.server.address(METRICS)}" if self.server else ""
             self.log.info(
-                f"hookrunner {VERSION} runs what is recorded for {hooks}, {slots} at once"
+                f"hookrunner {VERSION} runs what is recorded for {hooks}, {slots} at once{asked}"
             )
+            if self.server and not self.config.environ.get("ADMIN_TOKEN"):
+                self.log.warning("nobody can have the metrics, for ADMIN_TOKEN is not set")
         else:
             others = "" if self.back else "; workers run what it records"
-            self.log.info(
-                f"hookrunner {VERSION} listens on {self.front.server.address} with {hooks}{others}"
-            )
+            place = self.front.server.address()
+            self.log.info(f"hookrunner {VERSION} listens on {place} with {hooks}{others}")
         if settings.database:
             self.log.info(f"runs are kept in the database {shown(settings.database)}")
             self._tell_of_file()
@@ -219,10 +237,11 @@ class _Program:
         # Imported when somebody asks: it takes a quarter as long as all the rest of a start.
         from hookrunner.metrics import Metrics
 
-        assert self.front  # whose page it is
-        return Metrics(self.front.intake, self.front.web, self.journal, self.back, self.log).text(
-            accept
-        )
+        if self.metrics is None:
+            asked = self.front.web if self.front else self.hatch
+            assert asked  # whose page it is
+            self.metrics = Metrics(self.journal, asked.refused, self.log, self.front, self.back)
+        return self.metrics.text(self.config, accept)
 
     def _hear_signals(self, numbers: int) -> None:
         """Do what signals ask for.
@@ -273,6 +292,8 @@ class _Program:
         self.config = config
         if self.front:
             self.front.take_up(config)
+        if self.hatch:
+            self.hatch.config = config
         lost = self.back.take_up(config) if self.back else ()
         self.log.info(f"hooks.yaml was reloaded: {_hooks(config)}")
         self._warn(lost)
@@ -293,6 +314,8 @@ class _Program:
             threading.Thread(target=self._leave, name="leave", daemon=True).start()
         if self.front:
             self.front.refuse()
+        if self.hatch:
+            self.hatch.stopping = True
         if self.back:
             self._say_stopping(self.back.begin_stop())
             self.back.stop(begun, self.stop_at_once)
@@ -301,10 +324,12 @@ class _Program:
             self.front.let_wait(self._is_late)
         if self.front:
             self.front.end_waits()
+        elif self.server:
+            self.server.end()
         if not self.settings.durable:
             self._name_the_lost()
         self.settled.set()
-        self.front.server.wake() if self.front else self.loop.soon(lambda: None)
+        self.server.wake() if self.server else self.loop.soon(lambda: None)
 
     def _say_stopping(self, running: int) -> None:
         self.log.info(

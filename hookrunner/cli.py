@@ -47,10 +47,10 @@ MODULES = {"try": "once", "import": "import_"}
 """The modules of verbs whose names are words of Python's."""
 
 SETTINGS = """each setting can also be an environment variable: HOOKS (--config), DATA_DIR (--data),
-HOST, PORT, THREADS, SLOTS, GRACE, LEASE; JOURNAL_URL, else DATABASE_URL, is the PostgreSQL
-database that has the journal, in place of a file; LOG_FORMAT=text|logfmt|json; FORWARDED_ALLOW
-lists trusted proxies; ADMIN_TOKEN lets runs be listed, replayed and cancelled. A flag wins over
-the environment."""
+HOST, PORT, THREADS, SLOTS, GRACE, LEASE, and METRICS_PORT of a worker; JOURNAL_URL, else
+DATABASE_URL, is the PostgreSQL database that has the journal, in place of a file;
+LOG_FORMAT=text|logfmt|json; FORWARDED_ALLOW lists trusted proxies; ADMIN_TOKEN lets runs be
+listed, replayed and cancelled. A flag wins over the environment."""
 
 TAKES_VALUE = frozenset(
     {
@@ -58,6 +58,7 @@ TAKES_VALUE = frozenset(
         "--data",
         "--host",
         "--port",
+        "--metrics-port",
         "--threads",
         "--slots",
         "--grace",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -26,7 +25,7 @@ TOKEN = "token"
 
 
 class Front:
-    """Takes deliveries in, and answers who asks, as often as it is given a `turn`."""
+    """Takes deliveries in, and answers who asks, as often as `server` is given a turn."""
 
     def __init__(
         self,
@@ -58,10 +57,6 @@ class Front:
         self.server = Server(
             self.web, listener, settings.threads, largest_body(config), log, loop, journal.turn
         )
-        self.quiet = threading.Event()
-        """Set, once it is asked for, when nobody waits for an answer."""
-
-        self.ask_quiet = threading.Event()
 
     @property
     def secrets(self) -> set[str]:
@@ -73,13 +68,6 @@ class Front:
         self.intake.config = config
         self.server.take_bodies_of(largest_body(config))
 
-    def turn(self) -> None:
-        """Read, write and do what there is to do, or wait a while for something."""
-        ending = self.ask_quiet.is_set()
-        self.server.turn(0.02 if ending else 1.0)
-        if ending and self.server.quiet():
-            self.quiet.set()
-
     def refuse(self) -> None:
         """Take nothing more in."""
         self.intake.stopping = True
@@ -87,17 +75,14 @@ class Front:
     def let_wait(self, until: Callable[[], bool]) -> None:
         """Let those who wait have their answers, for as long as it is not `until`."""
         self.web.admin.live.end_all()
-        self.ask_quiet.set()
-        self.server.wake()
-        while not (self.quiet.wait(0.1) or until()):
+        self.server.end()
+        while not (self.server.quiet.wait(0.1) or until()):
             pass
 
     def end_waits(self) -> None:
         """Answer all who still wait, now."""
         self.web.end_waits()
-        self.quiet.clear()
-        self.ask_quiet.set()
-        self.server.wake()
+        self.server.end()
 
     @contextmanager
     def address(self) -> Iterator[None]:
@@ -117,10 +102,6 @@ class Front:
             place.unlink(missing_ok=True)
             token.unlink(missing_ok=True)
             self.web.access.owner = ""
-
-    def close(self) -> None:
-        """Let go of the port."""
-        self.server.close()
 
 
 def largest_body(config: Config) -> int:

@@ -6,13 +6,15 @@ could not read. Of what was carried nothing is kept.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
+from hookrunner.answer import Environ, client_address, raw_path
 from hookrunner.counts import Count
 from hookrunner.log import Log
-from hookrunner.model import Reason, Refusal
+from hookrunner.model import Networks, Refusal, Refused
 from hookrunner.seams import Journal
 
 LONGEST_PATH = 200
@@ -23,18 +25,29 @@ LONGEST_WHY = 300
 class RefusalBook:
     """Writes down what was turned away; any thread may."""
 
-    def __init__(self, journal: Journal, log: Log) -> None:
+    def __init__(self, journal: Journal, log: Log, trusted: Networks) -> None:
+        """`trusted` are the proxies that are believed."""
         self.journal = journal
         self.log = log
+        self.trusted = trusted
         self._count = Count()
 
-    def add(self, refusal: Refusal, hook: str, reason: Reason, *, closed: bool = False) -> None:
-        """Note a refusal, whose texts may be of any length and hold secrets.
+    def add(self, environ: Environ, refused: Refused, hook: str, *, closed: bool = False) -> None:
+        """Note that a request was turned away; its texts may be of any length and hold secrets.
 
-        `hook` is empty for what is no hook's. `closed` if there was no answer. `path` is as
-        PEP 3333 has it.
+        `hook` is empty for what is no hook's. `closed` if there was no answer.
         """
-        self._count.add(hook, str(refusal.status), reason)
+        self._count.add(hook, str(refused.status), refused.reason)
+        size = environ.get("CONTENT_LENGTH", "")
+        refusal = Refusal(
+            time.time(),
+            environ.get("REQUEST_METHOD", ""),
+            raw_path(environ),
+            refused.status,
+            refused.why,
+            client_address(environ, self.trusted),
+            int(size) if size.isdigit() else 0,
+        )
         # Masked before they are cut: half of a secret is not known for one.
         mask = self.log.mask
         method = mask.text(refusal.method)[:LONGEST_METHOD]

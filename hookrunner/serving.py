@@ -16,6 +16,7 @@ import resource
 import select
 import socket
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -134,13 +135,15 @@ class Server:
         self._waitress = _waitress(web, listener, threads, largest_body)
         self._waitress.log = log
         self._waitress.drive(beside, commit)
+        self._ending = threading.Event()
+        self.quiet = threading.Event()
+        """Set, once `end` has been asked for, when nobody waits for an answer."""
 
-    @property
-    def address(self) -> str:
-        """Where it listens, for people."""
+    def address(self, path: str = "") -> str:
+        """Where it listens, or has a page, for people."""
         local = self._waitress.effective_host in ("127.0.0.1", "::1")
         note = " (this machine only; --host 0.0.0.0 opens it)" if local else ""
-        return f"{self._url(self._waitress.effective_host)}{note}"
+        return f"{self._url(self._waitress.effective_host)}{path}{note}"
 
     @property
     def near(self) -> str:
@@ -152,15 +155,24 @@ class Server:
         shown = f"[{host}]" if ":" in host else host
         return f"http://{shown}:{self._waitress.effective_port}"
 
-    def turn(self, seconds: float) -> None:
-        """Read and write what is there to be, or wait at most so long for something."""
-        self._waitress.turn(seconds)
+    def turn(self, seconds: float = 1.0) -> None:
+        """Read, write and do what there is to do, or wait at most so long for something."""
+        ending = self._ending.is_set()
+        self._waitress.turn(min(seconds, 0.02) if ending else seconds)
+        if ending and self._is_quiet():
+            self.quiet.set()
+
+    def end(self) -> None:
+        """Have `quiet` set as soon as it is so; from any thread."""
+        self.quiet.clear()
+        self._ending.set()
+        self.wake()
 
     def wake(self) -> None:
         """End a `turn` that waits; from any thread."""
         self._waitress.pull_trigger()
 
-    def quiet(self) -> bool:
+    def _is_quiet(self) -> bool:
         """True if no request is being answered and no answer is still being sent."""
         return not any(
             channel.requests or channel.total_outbufs_len
@@ -183,16 +195,19 @@ class Server:
         self._waitress.close()
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises Trouble if the address is taken or not ours."""
+def listen(host: str, port: int, told: str = "--port {0}, or PORT={0} make run") -> socket.socket:
+    """A listening socket. Raises Trouble if the address is taken or not ours.
+
+    `told` is how another port is chosen.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise Trouble(
-                f"port {port} is taken; choose another with --port {port + 1}, "
-                f"or PORT={port + 1} make run; or stop the program that has it"
+                f"port {port} is taken; choose another with {told.format(port + 1)}; "
+                "or stop the program that has it"
             ) from None
         raise Trouble(f"cannot listen on {host}:{port}: {error.strerror}") from None
 

@@ -20,7 +20,10 @@ class Settings:
     config: Path
     data: Path
     host: str
-    port: int
+    port: int | None
+    """What it listens on: for deliveries, or a worker for who asks for its metrics; None for
+    nothing."""
+
     role: Role = "all"
     database: str = field(default="", repr=False)
     """The URL of the database that has the journal; empty for a file in `data`."""

@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
-from hookrunner.answer import Answer, Environ, as_json, problem, raw_path, status_line
+from hookrunner import health
+from hookrunner.answer import Answer, Environ, bug, problem, raw_path, status_line
 from hookrunner.intake import SOON
 from hookrunner.journal.where import Away
-from hookrunner.log import Log, place_of
+from hookrunner.log import Log
 from hookrunner.loop import Loop
 from hookrunner.model import Refused
 from hookrunner.serving import Server
@@ -60,7 +61,7 @@ class _Closed:
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = raw_path(environ)
         if path == "/-/health":
-            answer = as_json(200, {"status": "ok"})
+            answer = health.there()
         elif path == "/-/ready":
             answer = problem(Refused(503, "journal: cannot be reached", headers=SOON))
         else:
@@ -70,8 +71,7 @@ class _Closed:
         return [answer.body]
 
     def fault(self, error: Exception) -> Answer:
-        self.log.error(f"bug: {place_of(error)}; please report it")
-        return problem(Refused(500, "an error of the server; it has been logged"))
+        return bug(error, self.log)
 
     def unread(self, environ: Environ, refused: Refused, *, closed: bool = False) -> Answer:
         ended = "closed" if closed else str(refused.status)
@@ -100,7 +100,7 @@ def _turning_away(listener: socket.socket, log: Log) -> Iterator[None]:
 
     def answer() -> None:
         while not over.is_set():
-            server.turn(1.0)
+            server.turn()
         server.hang_up()
         server.close()
         loop.close()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,7 @@ from typing import Any, TypeVar
 
 import bottle
 
-from hookrunner import asking, pages, route, telling
+from hookrunner import asking, health, pages, route, telling
 from hookrunner.access import PAGES, VISIT, Access, Elsewhere, Who, wants_html
 from hookrunner.admin import Admin
 from hookrunner.answer import (
@@ -26,7 +25,7 @@ from hookrunner.answer import (
     Environ,
     Later,
     as_json,
-    client_address,
+    bug,
     problem,
     raw_path,
     read_delivery,
@@ -35,7 +34,7 @@ from hookrunner.answer import (
 from hookrunner.api import PRIVATE, Api
 from hookrunner.asking import asked_of
 from hookrunner.intake import SOON, Accepted, Ignored, Intake, Judged, unavailable
-from hookrunner.log import Log, place_of
+from hookrunner.log import Log
 from hookrunner.model import (
     ENDED,
     Delivery,
@@ -45,7 +44,6 @@ from hookrunner.model import (
     Json,
     Networks,
     Outcome,
-    Refusal,
     Refused,
     Run,
     State,
@@ -61,9 +59,6 @@ MOST_WAITERS = 32
 
 LONGEST_WAIT = 25.0
 """Seconds that `Prefer: wait` may ask for: Heroku's router gives up after 30."""
-
-PATIENCE = 2.0
-"""Seconds in which a journal that can be written has been written."""
 
 RUN_ID = re.compile(r"[a-z2-7]{20}")
 NAMED = re.compile(r"<[a-z_]+(?::re:(.*?))?>")
@@ -101,9 +96,12 @@ class Web:
         self.trusted = trusted
         self.waiters = Places(MOST_WAITERS)
         self.waits_over = False
-        self.checks = {"journal": self._journal_fault, **(checks or {})}
+        self.checks: health.Checks = {
+            "journal": partial(health.of_journal, journal, log),
+            **(checks or {}),
+        }
         self.access = Access(lambda: intake.config.environ.get("ADMIN_TOKEN", ""), trusted)
-        self.refused = RefusalBook(journal, log)
+        self.refused = RefusalBook(journal, log, trusted)
         self.admin = Admin(
             intake, journal, lambda: log.mask, self.access, self.refused, self.end_script
         )
@@ -124,12 +122,11 @@ class Web:
 
     def fault(self, error: Exception) -> Answer:
         """What a sender is told of a bug of ours, after it has been logged."""
-        self.log.error(f"bug: {place_of(error)}; please report it")
-        return problem(Refused(500, "an error of the server; it has been logged"))
+        return bug(error, self.log)
 
     def unread(self, environ: Environ, refused: Refused, *, closed: bool = False) -> Answer:
         """What is said of a request that was not read to its end, after that has been noted."""
-        self._note(environ, refused, "", closed=closed)
+        self.refused.add(environ, refused, "", closed=closed)
         return self._told(environ, refused)
 
     def hook_of(self, path: str) -> str:
@@ -231,22 +228,11 @@ class Web:
 
     def ready(self, environ: Environ) -> Answer:
         """That deliveries can be taken in and carried out; what is wrong, if they cannot."""
-        wrong = {name: told for name, check in self.checks.items() if (told := check())}
-        if wrong:
-            raise Refused(503, "; ".join(f"{name}: {told}" for name, told in wrong.items()))
-        return as_json(200, {"status": "ready"})
-
-    def _journal_fault(self) -> str:
-        try:
-            self.journal.try_writing(PATIENCE)
-        except JournalUnavailable as error:
-            self.log.error(f"the journal is unavailable: {error}")
-            return "cannot be written"
-        return ""
+        return health.ready(self.checks)
 
     def health(self, environ: Environ) -> Answer:
         """That the process is there and answers."""
-        return as_json(200, {"status": "ok"})
+        return health.there()
 
     def metrics(self, environ: Environ) -> Answer:
         """Numbers for Prometheus."""
@@ -339,20 +325,7 @@ class Web:
 
     def log_refusal(self, environ: Environ, refused: Refused) -> None:
         """Have a refusal noted."""
-        self._note(environ, refused, self.hook_of(raw_path(environ)))
-
-    def _note(self, environ: Environ, refused: Refused, hook: str, *, closed: bool = False) -> None:
-        size, address = environ.get("CONTENT_LENGTH", ""), client_address(environ, self.trusted)
-        refusal = Refusal(
-            time.time(),
-            environ.get("REQUEST_METHOD", ""),
-            raw_path(environ),
-            refused.status,
-            refused.why,
-            address,
-            int(size) if size.isdigit() else 0,
-        )
-        self.refused.add(refusal, hook, refused.reason, closed=closed)
+        self.refused.add(environ, refused, self.hook_of(raw_path(environ)))
 
 
 class Places:

@@ -98,7 +98,7 @@ class Project:
         return Server(self.folder, arguments, environ)
 
     def work(self, *arguments: str, **environ: str) -> Server:
-        """Start a worker, which has no port; use it in a `with`."""
+        """Start a worker, which has no port unless it is told; use it in a `with`."""
         return Server(self.folder, ("worker", *arguments), environ, listening=())
 
 
@@ -278,7 +278,7 @@ class Server:
         assert self.process.stdout
         for line in self.process.stdout:
             text = line.decode("utf-8", "replace").rstrip("\n")
-            if found := re.search(r"hookrunner \S+ listens on http://\S+:(\d+)", text):
+            if found := re.search(r"hookrunner \S+ .*(?:on|at) http://[^/ ]+:(\d+)", text):
                 self.port = int(found[1])
             with self._logged:
                 self.lines.append(text)

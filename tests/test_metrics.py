@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import re
 import shutil
 import signal
@@ -15,12 +16,23 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as read_openmetrics,
 )
 from prometheus_client.parser import text_string_to_metric_families as read_text
+from prometheus_client.registry import Collector
 
 from hookrunner import VERSION
+from hookrunner.metrics import Format
 from hookrunner.model import REASONS
 from tests import documents
 from tests.serving import REPOSITORY, Project, Response, Server, wait_until
@@ -31,7 +43,7 @@ DOCUMENT = documents.page("docs/metrics.md")
 NAMED = dict(re.findall(r"(?m)^\| `(\w+)` \| (\w+) \|", DOCUMENT))
 """What the page names, and of what kind it is."""
 
-SCRAPED, RULES = re.findall(r"(?ms)^```yaml\n(.*?)^```", DOCUMENT)
+SCRAPED, SCRAPED_APART, RULES = re.findall(r"(?ms)^```yaml\n(.*?)^```", DOCUMENT)
 OPENMETRICS = "application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5"
 
 HOOKS = """
@@ -367,6 +379,55 @@ def hanging(
     return connection
 
 
+def test_every_number_of_a_hook_is_there_at_zero_before_it_counts_anything(
+    server: Server,
+) -> None:
+    told = scraped(server)
+
+    for name in ("start_delay", "script_duration"):
+        for hook in ("/works", "/fails", "on_failure /fails", "/off", "/kept/<name>"):
+            assert told[f"hookrunner_{name}_seconds_bucket", hook, "+Inf"] == 0
+            assert told[f"hookrunner_{name}_seconds_count", hook] == 0
+            assert told[f"hookrunner_{name}_seconds_sum", hook] == 0
+    there = set(told)
+    server.post_json("/works", {}, X_Id="1")
+    server.post_json("/works", {}, X_Id="1")
+    server.post_json("/wanted", 2)
+    server.post_json("/fails", {})
+    server.wait_for_line("on_failure /fails succeeded")
+    assert set(scraped(server)) == there
+
+
+@pytest.mark.parametrize("accept", ["", OPENMETRICS, "text/plain;version=1.0.0"])
+def test_what_is_written_is_what_the_library_would_write(accept: str) -> None:
+    encode, _ = choose_encoder(accept)
+    written = Format(encode)
+
+    for given in ([0.0, 1], [0.0, 1], [2.5, 10**9], [2.5, 10**9, -1], [math.inf], []):
+        assert written.text(odd_families(given)) == encode(collected(odd_families(given)))
+
+
+def odd_families(given: list[float]) -> list[Metric]:
+    """A family of each kind, with labels such as a path can be."""
+    counter = CounterMetricFamily("a", "Ways; \\ and \n.", labels=["hook", "why"])
+    histogram = HistogramMetricFamily("b", "Times.", labels=["hook"])
+    for place, number in enumerate(given):
+        counter.add_metric([f'/a "\\ \n# EOF\u2028{place} ', "x y"], number)
+        histogram.add_metric([f"/{place}"], [("0.1", number), ("+Inf", number + 1)], number)
+    gauge = GaugeMetricFamily("c", "One.", value=len(given))
+    return [counter, histogram, gauge, InfoMetricFamily("d", "Words.", {"version": "1"})]
+
+
+def collected(families: list[Metric]) -> CollectorRegistry:
+    class Collected(Collector):
+        def collect(self) -> list[Metric]:
+            return families
+
+    registry = CollectorRegistry()
+    registry.register(Collected())
+    return registry
+
+
 def test_a_hook_that_leaves_hooks_yaml_takes_its_numbers_along(
     project: Project, server: Server
 ) -> None:
@@ -475,9 +536,12 @@ def promtool() -> str:
     return found
 
 
-def test_prometheus_takes_the_page_s_scrape_config(promtool: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shown", [SCRAPED, SCRAPED_APART])
+def test_prometheus_takes_the_page_s_scrape_configs(
+    promtool: str, tmp_path: Path, shown: str
+) -> None:
     (tmp_path / "token").write_text(TOKEN)
-    config = SCRAPED.replace("/etc/prometheus/hookrunner-token", str(tmp_path / "token"))
+    config = shown.replace("/etc/prometheus/hookrunner-token", str(tmp_path / "token"))
     (tmp_path / "prometheus.yml").write_text(config)
     told = run(promtool, "check", "config", str(tmp_path / "prometheus.yml"))
     assert told.returncode == 0, told.stdout + told.stderr
@@ -548,6 +612,56 @@ FIRES = {
 }
 """Numbers, minute by minute, at the end of which this alert fires, and no other; or none."""
 
+WEB, WORKER = 'instance="web:5000"', 'instance="worker:9100"'
+APART: list[tuple[str, dict[str, str]]] = [
+    (
+        "HookrunnerRunsFail",
+        {
+            f'hookrunner_runs_ended_total{{{WEB}, hook="/a", state="cancelled"}}': "0x60",
+            f'hookrunner_runs_ended_total{{{WEB}, hook="/a", state="failed"}}': "0x60",
+            f'hookrunner_runs_ended_total{{{WORKER}, hook="/a", state="succeeded"}}': "0+3x60",
+            f'hookrunner_runs_ended_total{{{WORKER}, hook="/a", state="failed"}}': "0+1x60",
+        },
+    ),
+    (
+        "HookrunnerJournal",
+        {
+            f"hookrunner_journal_up{{{WEB}}}": "1x60",
+            f"hookrunner_journal_up{{{WORKER}}}": "0x60",
+        },
+    ),
+    (
+        "HookrunnerNoSlotFree",
+        {
+            f"hookrunner_slots_busy{{{WORKER}}}": "8x60",
+            f"hookrunner_slots{{{WORKER}}}": "8x60",
+            f"hookrunner_waiters{{{WEB}}}": "8x60",
+            f"hookrunner_waiters_limit{{{WEB}}}": "32x60",
+        },
+    ),
+    (
+        "HookrunnerColdStarts",
+        {
+            f'hookrunner_script_starts_total{{{WORKER}, start="missed"}}': "0+1x60",
+            f'hookrunner_script_starts_total{{{WORKER}, start="warm"}}': "0+3x60",
+        },
+    ),
+    (
+        "",
+        {
+            # The same queue, seen by both.
+            f'hookrunner_queue_oldest_seconds{{{WEB}, hook="/a"}}': "500x60",
+            f'hookrunner_queue_oldest_seconds{{{WORKER}, hook="/a"}}': "500x60",
+            f'hookrunner_refusals_total{{{WEB}, hook="/a", reason="credentials"}}': "0+9x60",
+            f'hookrunner_runs_recorded_total{{{WEB}, hook="/a"}}': "0+1x60",
+            f'hookrunner_runs_recorded_total{{{WORKER}, hook="/a"}}': "0x60",
+            f'hookrunner_hook_switched_off{{{WEB}, hook="/a"}}': "0x60",
+            f'hookrunner_hook_switched_off{{{WORKER}, hook="/a"}}': "0x60",
+        },
+    ),
+]
+"""The same, of what a web process and a worker tell."""
+
 
 def test_each_alert_of_the_page_fires_when_it_should_and_alone(
     promtool: str, tmp_path: Path
@@ -570,7 +684,7 @@ def test_each_alert_of_the_page_fires_when_it_should_and_alone(
                 }
             ],
         }
-        for alert, told in FIRES.items()
+        for alert, told in [*FIRES.items(), *APART]
     ]
     test = {"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": groups}
     (tmp_path / "test.yml").write_text(json.dumps(test))  # JSON is YAML, too

@@ -84,7 +84,7 @@ def number(
     """A whole number from a flag or a variable. Raises Trouble."""
     given = flag or environ.get(name) or str(default)
     if not re.fullmatch(r"[0-9]{1,9}", given) or not least <= int(given) <= most:
-        where = f"--{name.lower()}" if flag else name
+        where = f"--{name.lower().replace('_', '-')}" if flag else name
         raise Trouble(f"{where} must be a whole number from {least} to {most}, not {brief(given)}")
     return int(given)
 

@@ -25,9 +25,23 @@ ADD_DATABASE = "heroku addons:create heroku-postgresql:essential-0"
 
 def add_listening(parser: argparse.ArgumentParser) -> None:
     """What a process that records can be told."""
-    parser.add_argument("--host", help=f"address to listen on; default {LOCAL}, on a dyno 0.0.0.0")
+    _add_host(parser)
     parser.add_argument("--port", help="port to listen on; default 5000, 0 for any free one")
     parser.add_argument("--threads", help="threads for requests; default 40")
+
+
+def add_metrics(parser: argparse.ArgumentParser) -> None:
+    """What a process can be told that listens for nothing but who asks how it does."""
+    parser.add_argument(
+        "--metrics-port",
+        metavar="PORT",
+        help="port for /-/metrics, /-/ready and /-/health; default none, 0 for any free one",
+    )
+    _add_host(parser)
+
+
+def _add_host(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", help=f"address to listen on; default {LOCAL}, on a dyno 0.0.0.0")
 
 
 def add_running(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +73,7 @@ def serve(arguments: argparse.Namespace, given: Mapping[str, str], role: Role) -
         config=project.config,
         data=project.data,
         host=_flag(arguments, "host") or environ.get("HOST") or ("0.0.0.0" if on_dyno else LOCAL),
-        port=number(_flag(arguments, "port"), environ, "PORT", 5000, 0, 65535),
+        port=_port(arguments, environ, role),
         role=role,
         database=_database(project, role),
         only=_only(_flag(arguments, "hooks")),
@@ -75,6 +89,16 @@ def serve(arguments: argparse.Namespace, given: Mapping[str, str], role: Role) -
     )
     app.serve(settings, environ)
     return 0
+
+
+def _port(arguments: argparse.Namespace, environ: Mapping[str, str], role: Role) -> int | None:
+    """Where it is to listen; a worker need not. Raises Trouble."""
+    if role != "worker":
+        return number(_flag(arguments, "port"), environ, "PORT", 5000, 0, 65535)
+    flag = _flag(arguments, "metrics_port")
+    if not (flag or environ.get("METRICS_PORT")):
+        return None
+    return number(flag, environ, "METRICS_PORT", 0, 0, 65535)
 
 
 def _flag(arguments: argparse.Namespace, name: str) -> str | None:
