@@ -173,7 +173,7 @@ def test_a_hook_s_answers_are_those_that_it_may_give(ours: dict[str, Any]) -> No
     def statuses(path: str) -> list[str]:
         return [*ours["paths"][path]["post"]["responses"]]
 
-    common = ["400", "404", "405", "413", "415", "422", "500", "503", "504"]
+    common = ["400", "404", "405", "413", "415", "422", "431", "500", "501", "503", "504"]
     assert statuses("/") == sorted(["200", "202", *common])
     assert statuses("/redirects") == sorted(["303", *common])
     assert statuses("/form/{name}/{of}") == sorted(["200", "202", "401", "409", "429", *common])

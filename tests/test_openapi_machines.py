@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -125,6 +127,32 @@ def test_whatever_the_document_lets_be_asked_is_answered_as_it_says(
     said = tried(server, document, "--phases", "coverage,fuzzing", "--max-examples", "4")
 
     assert "Tested: 21" in said
+
+
+UNREAD = {
+    400: "GET {} HTTP/1.1\r\nno-colon\r\n\r\n",
+    413: "GET {} HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n",
+    431: "GET {} HTTP/1.1\r\nX-Long: " + "x" * 40_000 + "\r\n\r\n",
+    501: "GET {} HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("status", UNREAD)
+@pytest.mark.parametrize("path", ["/hello", "/-/health", "/-/hooks"])
+def test_what_the_server_cannot_read_is_answered_as_the_document_says(
+    server: Server, document: Path, path: str, status: int
+) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), 20) as connection:
+        connection.sendall(UNREAD[status].format(path).encode())
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        said = json.loads(answer.read())
+
+    whole = json.loads(document.read_text())
+    [place] = whole["paths"][path]["get"]["responses"][str(status)].values()
+    told = whole["components"]["responses"][place.rpartition("/")[2]]
+    assert (answer.status, said["status"]) == (status, status)
+    assert [*told["content"]] == [answer.headers["Content-Type"]]
 
 
 def test_its_links_lead_from_a_delivery_to_its_run_its_replay_and_its_end(

@@ -236,11 +236,17 @@ PROBLEMS: Mapping[str, Json] = {
     "415": _problem("The kind of body is not taken."),
     "422": _problem("The payload does not fit; each place where.", body="Misfit"),
     "429": _problem("Too often.", "Retry-After"),
+    "431": _problem("The head of the request is too large."),
     "500": _problem("The script failed; or an error of the server's.", body="FailedRun"),
+    "501": _problem("The transfer coding is not known."),
     "503": _problem("Not just now.", "Retry-After"),
     "504": _problem("The script took too long.", body="FailedRun"),
 }
 """Refusals and failures; a document has each as a component of this name."""
+
+UNREAD = (400, 413, 431, 501)
+"""What a request of any kind may get that the server cannot read. One that does not come to its
+end (408, in the log) gets no answer: the connection is closed."""
 
 
 def problems(*statuses: int) -> dict[str, Json]:

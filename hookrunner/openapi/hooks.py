@@ -14,6 +14,7 @@ from hookrunner.openapi.answers import (
     JSON_TYPE,
     PROBLEMS,
     TEXT,
+    UNREAD,
     answer,
     headers,
     linked,
@@ -177,7 +178,7 @@ def _greets(scheme: object) -> bool:
 
 def _responses(hook: Hook) -> dict[str, Json]:
     """Every answer that a sender may get."""
-    said = problems(400, 404, 405, 413, 415, 422, 500, 503, 504)
+    said = problems(*UNREAD, 404, 405, 415, 422, 500, 503, 504)
     if hook.auth:
         said |= problems(401)
     if any(_greets(scheme) for scheme in hook.auth):

@@ -8,7 +8,16 @@ from hookrunner import asking
 from hookrunner.access import PAGES, Who
 from hookrunner.asking import Queries
 from hookrunner.model import Json
-from hookrunner.openapi.answers import JSON_TYPE, RUN_ID, TEXT, answer, linked, problems, schema
+from hookrunner.openapi.answers import (
+    JSON_TYPE,
+    RUN_ID,
+    TEXT,
+    UNREAD,
+    answer,
+    linked,
+    problems,
+    schema,
+)
 from hookrunner.openapi.proofs import ADMIN
 
 RUN = "$response.body#/run"
@@ -74,7 +83,6 @@ ANSWERS: Mapping[str, _Page] = {
         {"202": linked(answer("The new run.", JSON_TYPE, schema("Accepted"), "Location"), RUN)},
         asking.NOTHING,
         404,
-        413,
         415,
         422,
     ),
@@ -154,7 +162,7 @@ def _operation(page: _Page, who: Who) -> dict[str, Json]:
         Who.ADMINISTRATOR: [{ADMIN: []}],
     }[who]
     guarded = () if who is Who.ANYBODY else (401, 403, 429, 503)
-    refusals = problems(400, 405, 500, *guarded, *page.refusals)
+    refusals = problems(*UNREAD, 405, 500, *guarded, *page.refusals)
     said: dict[str, Json] = {
         "operationId": page.name,
         "tags": ["server"],
