@@ -392,6 +392,54 @@ def test_a_pattern_that_repeats_what_repeats_is_told(project: Project) -> None:
     ]
 
 
+def test_patterns_are_looked_for_wherever_a_payload_meets_them(project: Project) -> None:
+    def slow(letter: str) -> dict[str, str]:
+        return {"pattern": f"^({letter}+)+$"}
+
+    project.schema(
+        "a.json",
+        {
+            "patternProperties": {"^(k+)+$": {}, "^x-": slow("b")},
+            "properties": {
+                "to": {"$ref": "parts/address.json"},
+                "of": {"$ref": "#/$defs/used"},
+                "at": {"$ref": "#/$defs/used"},
+            },
+            "$defs": {"used": slow("c"), "unused": slow("d")},
+        },
+    )
+    (project.folder / "schemas" / "parts").mkdir()
+    project.schema(
+        "parts/address.json",
+        {
+            "$defs": {"zip": slow("e")},
+            "properties": {
+                "zip": {"$ref": "#/$defs/zip"},
+                "owner": {"$ref": "address.json"},
+                "within": {"$ref": "../a.json"},
+            },
+        },
+    )
+    project.hooks(
+        "/a:\n  script: a.sh\n  auth: none\n  schema: a.json\n"
+        "  when: {properties: {payload: {properties: {n: {pattern: '^(f+)+$'}}}}}\n"
+    )
+
+    told = warnings(project)
+
+    assert [line.partition(" repeats")[0] for line in told] == [
+        "warning: /a: in its schema the pattern '^(k+)+$' for names of properties at (whole)",
+        "warning: /a: in its schema the pattern '^(b+)+$' at /^x-",
+        "warning: /a: in its schema the pattern '^(c+)+$' at /of",
+        "warning: /a: in its schema the pattern '^(e+)+$' at /to/zip",
+        "warning: /a: in its when the pattern '^(f+)+$' at /payload/n",
+    ]
+    assert told[0].endswith(
+        " repeats what repeats: some names of 30 characters hold up every hook; take one + or * "
+        "out of it"
+    )
+
+
 @pytest.mark.parametrize(
     "pattern",
     ["^(a+)+$", "(a*)*b", r"^(\w+\s?)*$", r"^([a-z]+\.?)+x", "((a+)b?)*$", "(?:(?:a|b+))+$",

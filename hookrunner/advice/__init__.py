@@ -12,6 +12,7 @@ from hookrunner import envfile, route
 from hookrunner.advice import patterns, schemas, scripts
 from hookrunner.config import Config
 from hookrunner.model import Hook
+from hookrunner.schema import Schema
 
 ROUTER_SECONDS = 30.0
 """After which Heroku's router answers 503 in our place (H12)."""
@@ -58,8 +59,10 @@ def _of_hook(hook: Hook) -> Iterator[str]:
         yield f"{hook.path}: no payload fits its schema: {why}"
     for told in schemas.misspelt(contents):
         yield f"{hook.path}: in its schema {told}"
-    for told in patterns.slow(contents):
-        yield f"{hook.path}: in its schema {told}"
+    for word, schema in (("schema", hook.schema), ("when", hook.when)):
+        if isinstance(schema, Schema):
+            for told in dict.fromkeys(patterns.slow(schema)):
+                yield f"{hook.path}: in its {word} {told}"
 
 
 def _of_paths(paths: list[str]) -> Iterator[str]:

@@ -8,12 +8,14 @@ There are other slow patterns; those that are told of here are so for certain.
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import Any
 
-from hookrunner.advice.schemas import below
+from hookrunner.advice.schemas import parts
 from hookrunner.model import Json
+from hookrunner.schema import REFERENCES, Part, Schema
 
 SHORT = 20
 """Characters of a text for which even two to that power is done in no time."""
@@ -23,17 +25,41 @@ ENDLESS = 100
 """Rounds that are as good as any number of them."""
 
 
-def slow(schema: Json) -> Iterator[str]:
+def slow(schema: Schema) -> Iterator[str]:
     """What is wrong with each pattern that can take exponential time, and where it stands."""
-    for place, part in below(schema):
-        pattern, most = part.get("pattern"), part.get("maxLength")
+    for place, part in _reached(schema.whole):
+        here, pattern, most = place or "(whole)", part.get("pattern"), part.get("maxLength")
         short = isinstance(most, int | float) and most <= SHORT
         if isinstance(pattern, str) and not short and doubled(pattern):
             yield (
-                f"the pattern {pattern[:60]!r} at {place or '(whole)'} repeats what repeats: some "
+                f"the pattern {pattern[:60]!r} at {here} repeats what repeats: some "
                 f"texts of 30 characters hold up every hook; take one + or * out of it, or write "
                 f"maxLength: {SHORT} beside it"
             )
+        named = part.get("patternProperties")
+        for pattern in filter(doubled, named if isinstance(named, dict) else ()):
+            yield (
+                f"the pattern {pattern[:60]!r} for names of properties at {here} repeats what "
+                "repeats: some names of 30 characters hold up every hook; take one + or * out of it"
+            )
+
+
+def _reached(whole: Part) -> Iterator[tuple[str, dict[str, Json]]]:
+    """A schema and all that may judge a part of the same value, in whatever file; with its place.
+
+    Each once, though several may refer to it.
+    """
+    todo, seen = deque([("", whole)]), dict[int, Json]()
+    while todo:
+        place, part = todo.popleft()
+        contents = part.contents
+        if not isinstance(contents, dict) or id(contents) in seen:
+            continue
+        seen[id(contents)] = contents  # an id is another's once its object is gone
+        yield place, contents
+        todo += [(f"{place}{name}", part.inside(inner)) for name, inner in parts(contents)]
+        refs = [ref for keyword in REFERENCES if isinstance(ref := contents.get(keyword), str)]
+        todo += [(place, part.target(ref)) for ref in refs]
 
 
 def doubled(pattern: str) -> bool:

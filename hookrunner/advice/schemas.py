@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 
 from hookrunner.model import Json
@@ -29,7 +29,8 @@ KINDS: Mapping[str, tuple[type, ...]] = {
 OLD_DRAFT = re.compile(r"https?://json-schema\.org/draft-0[3-7]/schema#?")
 """Drafts in which what stands beside a `$ref` means nothing."""
 
-PARTS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
+PARTS = ("properties", "patternProperties", "dependentSchemas")
+NAMED = ("$defs", "definitions")
 SEVERAL = ("allOf", "anyOf", "oneOf", "prefixItems", "items")
 ONE = (
     "items", "additionalItems", "additionalProperties", "unevaluatedItems",
@@ -37,7 +38,7 @@ ONE = (
     "contentSchema",
 )  # fmt: skip
 KEYWORDS = frozenset(
-    (*PARTS, *SEVERAL, *ONE,
+    (*PARTS, *NAMED, *SEVERAL, *ONE,
        "$schema", "$id", "id", "$ref", "$anchor", "$comment", "$dynamicRef", "$dynamicAnchor",
        "$recursiveRef", "$recursiveAnchor", "$vocabulary", "type", "enum", "const", "required",
        "dependencies", "dependentRequired", "minimum", "maximum", "exclusiveMinimum",
@@ -65,16 +66,25 @@ def below(schema: Json, place: str = "") -> Iterator[tuple[str, dict[str, Json]]
     if not isinstance(schema, dict):
         return
     yield place, schema
-    for name in PARTS:
-        if isinstance(found := schema.get(name), dict):
+    for name, part in parts(schema, (*PARTS, *NAMED)):
+        yield from below(part, f"{place}{name}")
+
+
+def parts(schema: Mapping[str, Json], named: Iterable[str] = PARTS) -> Iterator[tuple[str, Json]]:
+    """The schemas that stand in one, each with the place below its own of what it judges.
+
+    Those that judge only what a reference leads there (`NAMED`) only if they are asked for.
+    """
+    for keyword in named:
+        if isinstance(found := schema.get(keyword), dict):
+            for name in found:
+                yield f"/{name}", found[name]
+    for keyword in SEVERAL:
+        if isinstance(found := schema.get(keyword), list):
             for part in found:
-                yield from below(found[part], f"{place}/{part}")
-    for name in SEVERAL:
-        if isinstance(found := schema.get(name), list):
-            for part in found:
-                yield from below(part, place)
-    for name in ONE:
-        yield from below(schema.get(name), place)
+                yield "", part
+    for keyword in ONE:
+        yield "", schema.get(keyword)
 
 
 def unmatchable(schema: Json) -> str:
