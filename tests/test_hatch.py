@@ -61,39 +61,32 @@ def worker(project: Project, url: str) -> Iterator[Server]:
         yield worker
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A worker for several tests, which change nothing of it."""
-    project = made(tmp_path_factory.mktemp("shared") / "project")
-    url = postgres.database_of(project.folder)
-    with project.work("--slots", "2", JOURNAL_URL=url, ADMIN_TOKEN=TOKEN, METRICS_PORT="0") as it:
-        yield it
-
-
 # --- what may be asked
 
 
-def test_it_says_where_its_metrics_are(shared: Server) -> None:
-    assert len(listening(shared)) == 1
-    assert shared.lines[0].endswith(
-        f"hookrunner {VERSION} runs what is recorded for 4 hooks, 2 scripts at once; metrics at "
-        f"http://127.0.0.1:{shared.port}/-/metrics (this machine only; --host 0.0.0.0 opens it)"
-    )
+def test_it_says_where_its_metrics_are(project: Project, url: str) -> None:
+    with project.work("--slots", "2", JOURNAL_URL=url, METRICS_PORT="0") as worker:
+        assert len(listening(worker)) == 1
+        assert worker.lines[0].endswith(
+            f"hookrunner {VERSION} runs what is recorded for 4 hooks, 2 scripts at once; metrics "
+            f"at http://127.0.0.1:{worker.port}/-/metrics "
+            "(this machine only; --host 0.0.0.0 opens it)"
+        )
 
 
-def test_anybody_may_ask_whether_it_is_there_and_can_work(shared: Server) -> None:
+def test_anybody_may_ask_whether_it_is_there_and_can_work(worker: Server) -> None:
     for path, state in (("health", "ok"), ("ready", "ready")):
-        answer = shared.get(f"/-/{path}")
+        answer = worker.get(f"/-/{path}")
         assert (answer.status, answer.json) == (200, {"status": state})
-        assert shared.request("HEAD", f"/-/{path}").status == 200
+        assert worker.request("HEAD", f"/-/{path}").status == 200
 
 
-def test_its_metrics_are_for_the_administrator(shared: Server) -> None:
+def test_its_metrics_are_for_the_administrator(worker: Server) -> None:
     for headers in ({}, {"Authorization": "Bearer wrong"}, BROWSER):
-        answer = shared.get("/-/metrics", **headers)
+        answer = worker.get("/-/metrics", **headers)
         assert (answer.status, answer.json["detail"]) == (401, "not authorised")
         assert answer.headers["WWW-Authenticate"] == "Bearer"
-    answer = shared.get("/-/metrics", **BEARER)
+    answer = worker.get("/-/metrics", **BEARER)
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert answer.headers["Cache-Control"] == "no-store"
@@ -169,11 +162,11 @@ ELSEWHERE = [
 ]
 
 
-def test_of_all_our_pages_only_three_are_there_and_no_hook(shared: Server) -> None:
+def test_of_all_our_pages_only_three_are_there_and_no_hook(worker: Server) -> None:
     there = [
         (method, path)
         for method, path in ELSEWHERE
-        for answer in [shared.request(method, path, headers={**BEARER, **BROWSER})]
+        for answer in [worker.request(method, path, headers={**BEARER, **BROWSER})]
         if (answer.status, answer.json.get("detail") if answer.status == 404 else "")
         != (404, NOT_HERE)
     ]
@@ -181,12 +174,12 @@ def test_of_all_our_pages_only_three_are_there_and_no_hook(shared: Server) -> No
     assert there == [("GET", "/-/health"), ("GET", "/-/ready"), ("GET", "/-/metrics")]
 
 
-@pytest.mark.parametrize("path", ["/-/health", "/-/ready", "/-/metrics"])
-def test_its_pages_are_only_read(shared: Server, path: str) -> None:
-    answer = shared.request("POST", path, headers=BEARER)
+def test_its_pages_are_only_read(worker: Server) -> None:
+    for path in ("/-/health", "/-/ready", "/-/metrics"):
+        answer = worker.request("POST", path, headers=BEARER)
 
-    assert (answer.status, answer.headers["Allow"]) == (405, "GET")
-    assert answer.json["detail"] == "use GET"
+        assert (answer.status, answer.headers["Allow"]) == (405, "GET")
+        assert answer.json["detail"] == "use GET"
 
 
 def test_a_delivery_makes_no_run_and_is_told_where_to_go(web: Server, worker: Server) -> None:

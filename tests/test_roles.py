@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -78,7 +78,10 @@ def listening(server: Server) -> list[str]:
     """The sockets of a process, and of those it has started, on which somebody can come."""
     found = []
     for pid in server.tree():
-        inodes = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
+        inodes = set()
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # it has been closed since
+                inodes.add(str(link.readlink()))
         for table in ("tcp", "tcp6"):
             for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
                 fields = line.split()
