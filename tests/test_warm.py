@@ -1142,6 +1142,28 @@ BATTERY: dict[str, str | Case] = {
         print(sorted(runpy.run_module("warmhelper", run_name="__main__")))
     """,
     "modules under its feet": "import sys; del sys.modules['os']; import os; print(os.getcwd())",
+    "a module of its own at the end": """
+        import sys
+        mine = sys.modules["mine"] = type(sys)("mine")
+        exec("class C:\\n    def __del__(self): print('del', one is None)\\none = C()", vars(mine))
+        del mine
+    """,
+    "the same, when a known one was taken out": """
+        import sys
+        del sys.modules["codecs"], sys.modules["io"]
+        mine = sys.modules["mine"] = type(sys)("mine")
+        exec("class C:\\n    def __del__(self): print('del', one is None)\\none = C()", vars(mine))
+        del mine
+    """,
+    "the same, when all known ones were put back behind it": """
+        import sys
+        mine = sys.modules["mine"] = type(sys)("mine")
+        exec("class C:\\n    def __del__(self): print('del', one is None)\\none = C()", vars(mine))
+        del mine
+        for name in [name for name in sys.modules if name != "mine"]:
+            sys.modules[name] = sys.modules.pop(name)
+    """,
+    "without its main module": "import sys; del sys.modules['__main__']; print(sorted(vars())[:3])",
     "no module of ours": "import sys; print([m for m in sys.modules if 'hookrunner' in m])",
     "importing us": "import hookrunner",
     "find_spec of itself": "import importlib.util\ntry:\n    importlib.util.find_spec('__main__')\nexcept ValueError as e:\n    print(e)",

@@ -62,6 +62,8 @@ ROOM = _socket.CMSG_LEN(4 * array.array("i").itemsize)
 
 MOST_SPEC = 200_000
 NOTHING = compile("", "nothing", "exec")
+REHEARSED = {f"HOOK_{number}": "..." for number in range(12)}
+"""About as many variables as a run brings."""
 
 BUILT_IN = sys.builtin_module_names
 BUILTINS = frozenset(builtins.__dict__)
@@ -100,6 +102,7 @@ class ForkServer:
         self.folders: dict[str, tuple[int, bool]] = {}
         self.children: set[int] = set()
         self.loaded: frozenset[str] = frozenset()
+        self.inherited = _Inherited({})
         self.unraisable = _unraisable()
         self.sample = b""
         """A specification such as a run brings, to be rehearsed with."""
@@ -123,6 +126,7 @@ class ForkServer:
         self._compile()
         for name in [name for name in sys.modules if name.partition(".")[0] == "hookrunner"]:
             del sys.modules[name]
+        self.inherited = _Inherited(self.environ)
         self.sample = marshal.dumps({"command": list(sys.argv), "env": dict(os.environ)})
         gc.collect()
         gc.disable()
@@ -245,7 +249,8 @@ class ForkServer:
             os.setsid()
             child.show_memory()
             _renew_chance()
-            self._rehearse()
+            if not select.select((waiting,), (), (), 0)[0]:
+                self._rehearse()
             sys.modules["__main__"] = Module(
                 "__main__"
             )  # after gc.freeze: it is to end with the script
@@ -268,39 +273,37 @@ class ForkServer:
         except BaseException as error:
             child.report_failure(wanted["number"], error)
         os.close(child.REPORT)
-        _become(code, wanted, self.unraisable, self.ends)
+        _become(code, wanted, self.inherited, self.unraisable, self.ends)
 
     def _rehearse(self) -> None:
         """Do what a run will have us do, to no effect, while nobody waits for it.
 
         The first touch of a page that is shared copies it, which takes longer than what is done
-        there: of some 430 pages that a small script touches, half are copied here.
+        there: most of the pages that a small script touches are copied here.
         """
-        wanted = marshal.loads(self.sample)
-        for name, value in wanted["env"].items():
-            os.environ[name] = value
+        env: dict[str, str] = marshal.loads(self.sample)["env"]
+        self.inherited.replace({**env, **REHEARSED})
+        for name in REHEARSED:
+            del os.environ[name]
         child.rehearse_renaming()
         for path in self.scripts:
             _, folder = self._code(path)
             sys.path.insert(0, folder)
             del sys.path[0]
             SourceFileLoader("__main__", path)
-        sys.argv = sys.orig_argv = wanted["command"]
-        status, error = 0, None
         space = Module("__main__").__dict__
         space.update(__builtins__=builtins, __annotations__={})
         try:
             exec(NOTHING, space)
-        except BaseException as caught:
-            error = caught
-        known = set(sys.modules)
-        for name in list(sys.modules):
-            if name not in known:
-                status += 1
+        except BaseException:
+            pass
         gc.collect()
         _flush(self.unraisable)
+        with _Unseen(self.unraisable):
+            self.inherited.own_modules()
+            _open_files()
         _clear(space)
-        del status, error
+        _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM).close()
 
     def _code(self, path: str) -> tuple[types.CodeType | None, str]:
         """The script's code, and its folder; None if it had better start cold."""
@@ -321,14 +324,7 @@ class ForkServer:
         """Environment and arguments, as a Python that has just started has them."""
         command = wanted["command"]
         env: dict[str, str] = wanted["env"]
-        for name, value in list(os.environ.items()):
-            if name not in env and self.environ.get(name) == value:
-                del os.environ[name]  # what a module has set as it was imported stays
-        for name, value in env.items():
-            # What a module has put in another's place it would have put there now, too.
-            before, now = self.environ.get(name), os.environ.get(name)
-            if now != value and before in (None, now):
-                os.environ[name] = value
+        self.inherited.replace(env)
         child.rename(command, env.get("HOOK_RUN", ""))
         if env.get("TZ") != self.zone:
             time.tzset()
@@ -341,6 +337,49 @@ class ForkServer:
         if logging := sys.modules.get("logging"):
             whole = isinstance(logging.__dict__["_startTime"], int)  # since Python 3.13
             logging.__dict__["_startTime"] = time.time_ns() if whole else time.time()
+
+
+class _Inherited:
+    """What every child finds as it was in the fork-server: the environment, and modules.
+
+    It is looked at beforehand, for a child that looks at an object copies its memory.
+    """
+
+    def __init__(self, before: Mapping[str, str]) -> None:
+        """`before` is the environment as it was before anything was imported."""
+        self.environ = dict(os.environ)
+        now = self.environ
+        self.unchanged = tuple(name for name, value in now.items() if before.get(name) == value)
+        self.overruled = frozenset(n for n, value in before.items() if now.get(n) != value)
+        self.modules = frozenset(sys.modules)
+        self.newest = next(reversed(sys.modules))
+
+    def replace(self, env: Mapping[str, str]) -> None:
+        """Have the run's environment, but for what a module has set as it was imported.
+
+        What it has put in another's place it would have put there now, too.
+        """
+        for name in self.unchanged:
+            if name not in env:
+                del os.environ[name]
+        for name, value in env.items():
+            if self.environ.get(name) != value and name not in self.overruled:
+                os.environ[name] = value
+
+    def own_modules(self) -> list[str]:
+        """`__main__`, and the modules that are the script's alone, in the order they came in.
+
+        They came after all others, which are not looked at unless the script took some out.
+        """
+        own: list[str] = []
+        for seen, name in enumerate(reversed(sys.modules)):
+            if name == self.newest and len(sys.modules) - seen == len(self.modules):
+                break
+            if name not in self.modules:
+                own.append(name)
+        if "__main__" in sys.modules:
+            own.append("__main__")
+        return own[::-1]
 
 
 def load(imports: Imports) -> None:
@@ -496,7 +535,11 @@ def _drop_others_term(supervisor: int) -> None:
 
 
 def _become(
-    code: types.CodeType, wanted: Mapping[str, Any], unraisable: type, ends: bytes
+    code: types.CodeType,
+    wanted: Mapping[str, Any],
+    inherited: _Inherited,
+    unraisable: type,
+    ends: bytes,
 ) -> NoReturn:
     """Run the script as `python script.py` does, and end as it does."""
     path = wanted["command"][1]
@@ -508,7 +551,6 @@ def _become(
         __builtins__=builtins,
         __annotations__={},
     )
-    known = set(sys.modules)
     child.python_signals(shield=wanted["shield"])
     gc.enable()
     status, error = 0, None
@@ -522,7 +564,7 @@ def _become(
     if error:
         status = _told(_ours_left_out(error), unraisable)
         error = None
-    _finalize(status, known, unraisable, ends)
+    _finalize(status, inherited, unraisable, ends)
 
 
 def _ours_left_out(error: BaseException) -> BaseException:
@@ -601,7 +643,7 @@ def _write(text: str) -> None:
             pass  # there is nowhere left to say it
 
 
-def _finalize(status: int, known: set[str], unraisable: type, ends: bytes) -> NoReturn:
+def _finalize(status: int, inherited: _Inherited, unraisable: type, ends: bytes) -> NoReturn:
     """What Python does at its end, but for the modules that were there before the script.
 
     To take those apart would touch, and so copy, all the memory that is shared. The order
@@ -618,7 +660,7 @@ def _finalize(status: int, known: set[str], unraisable: type, ends: bytes) -> No
                 sys.stdout = None  # it has been told of
         ctypes.pythonapi.Py_Exit(120 if failed else status)
     with _Unseen(unraisable):
-        _forget(known)
+        _forget(inherited)
     failed = not _flush(unraisable) or failed
     if status < 0:
         _signal.signal(-status, _signal.SIG_DFL)
@@ -670,7 +712,7 @@ class _Unseen:
             sys.unraisablehook = self.hook
 
 
-def _forget(known: set[str]) -> None:
+def _forget(inherited: _Inherited) -> None:
     """Let go of the script's own objects, so that files are written and `__del__` is called."""
     if gc.isenabled():
         gc.collect()  # it also puts what holds before what is held: a file before its buffer
@@ -680,11 +722,10 @@ def _forget(known: set[str]) -> None:
     sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
     modules: dict[str, Any] = sys.modules
     left = []
-    for name in list(modules):
-        if name not in known or name == "__main__":
-            if isinstance(modules[name], Module):
-                left.append(_weakref.ref(modules[name]))
-            modules[name] = None
+    for name in inherited.own_modules():
+        if isinstance(modules[name], Module):
+            left.append(_weakref.ref(modules[name]))
+        modules[name] = None
     modules["io"] = None  # no source is shown any more
     gc.collect()
     while left:
@@ -708,13 +749,17 @@ def _clear(space: dict[str, Any]) -> None:
 
 def _close_files() -> None:
     """Write what is in files that a module holds which we do not take apart."""
-    left = [thing for thing in gc.get_objects() if isinstance(thing, _io._IOBase)]
+    left = _open_files()
     left.sort(key=lambda file: not isinstance(file, _io._TextIOBase))  # they write to others
     for file in left:
         try:
             file.close()
         except BaseException:
             pass  # nobody hears of it in a cold Python either
+
+
+def _open_files() -> list[Any]:
+    return [thing for thing in gc.get_objects() if isinstance(thing, _io._IOBase)]
 
 
 def _ignoring(unraisable: type, what: object, step: Callable[[], object], where: str) -> bool:
