@@ -32,6 +32,8 @@ from typing import Literal
 import pytest
 
 from hookrunner.imports import imports_of
+from hookrunner.launch import child, forkserver
+from hookrunner.launch.process import SPARES
 from hookrunner.log import Level
 from hookrunner.model import Outcome, State, Why
 from hookrunner.seams import Ready, Start, Stream
@@ -2289,6 +2291,79 @@ def test_many_warm_runs_at_once_keep_their_own_input_and_output(place: Place) ->
     signs = [line.split() for line in (place.folder / "sign").read_text().splitlines()]
     assert len({parent for parent, _ in signs}) == 1
     assert "0" not in {loaded for _, loaded in signs}
+
+
+# --- memory that is copied ahead
+
+
+TOUCHES = """
+    import resource
+    import big
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for place in range(0, len(big.DATA), 4096):
+        big.DATA[place] += 1
+    print(big.DATA[-4096], resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.fixture
+def touching(place: Place, library: Library) -> Callable[[int], Iterator[int]]:
+    """Runs of a script that writes to so many MB of what was loaded; faults of each."""
+    if not child.can_copy_ahead():
+        pytest.skip("this system cannot copy pages ahead")
+
+    def runs(size: int) -> Iterator[int]:
+        env = library("big", f"DATA = bytearray({size} << 20)")
+        place.write("one.py", SIGN + dedented(TOUCHES))
+        place.stand_ready("one.py", env=env)
+        place.said.warm("one.py")
+        for _ in range(60):
+            told, faults = place.run("one.py", env=env).stdout.split()
+            assert (told, place.was()) == (b"1", "warm")  # another run's writes are not seen
+            yield int(faults)
+
+    return runs
+
+
+def test_a_child_that_waits_copies_what_runs_of_the_script_have_copied(
+    touching: Callable[[int], Iterator[int]],
+) -> None:
+    runs = touching(2)
+    assert next(runs) >= 512
+
+    assert any(faults < 100 for faults in runs)
+
+
+def test_a_script_that_has_changed_is_learned_anew(
+    place: Place, touching: Callable[[int], Iterator[int]]
+) -> None:
+    runs = touching(2)
+    next(runs)
+    text = place.scripts / "one.py"
+    text.write_text(f"{SIGN}print(1, 0)\n")
+    assert {next(runs) for _ in range(20)} == {0}
+
+    text.write_text(SIGN + dedented(TOUCHES))
+
+    assert next(runs) >= 512
+    assert any(faults < 100 for faults in runs)
+
+
+def test_no_child_copies_more_ahead_than_it_may(
+    touching: Callable[[int], Iterator[int]],
+) -> None:
+    pages = 6 * 256
+
+    least = min(touching(6))
+
+    assert pages - forkserver.MOST_COPIED // SPARES <= least < pages
+
+
+def test_what_a_script_writes_where_its_pages_are_told_harms_nobody() -> None:
+    for told in (b"\xff" * 160, bytes(range(160)), bytes(160), os.urandom(160)):
+        pages = forkserver._together([told], 100)
+        assert sum(pages[1::2]) <= 100 * child.PAGE
+        child.copy_ahead(pages)
 
 
 def children_of(pid: int) -> list[int]:

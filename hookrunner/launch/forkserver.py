@@ -40,7 +40,7 @@ from hookrunner.launch import child
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import types
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any, NoReturn
 
     Imports = Iterable[tuple[str, list[str]]]
@@ -54,6 +54,15 @@ HEAVY_PAGES = 4096
 """What imports may take and leave in memory (pages) before they are for a server of their own:
 every child that is forked pays for each page."""
 
+MOST_COPIED = 8192
+"""Pages that all children of a server that stand ready may have copied ahead: each takes memory."""
+
+SLOT, HEAD, PAIR = 64 * 1024, 8, 16
+"""Bytes in which a run tells what it has copied, of the state before it, of a pair within."""
+
+UNKNOWN, TOLD_SOON, TOLD = 0, 1, 2
+"""What a run has told of a script's pages."""
+
 LONGEST_IMPORT = 60.0
 """Seconds after which a module that does not come to an end is left alone."""
 
@@ -61,9 +70,6 @@ ROOM = _socket.CMSG_LEN(4 * array.array("i").itemsize)
 """Bytes for the descriptors that come with a run: the three standard ones, and the report."""
 
 MOST_SPEC = 200_000
-NOTHING = compile("", "nothing", "exec")
-REHEARSED = {f"HOOK_{number}": "..." for number in range(12)}
-"""About as many variables as a run brings."""
 
 BUILT_IN = sys.builtin_module_names
 BUILTINS = frozenset(builtins.__dict__)
@@ -102,11 +108,9 @@ class ForkServer:
         self.folders: dict[str, tuple[int, bool]] = {}
         self.children: set[int] = set()
         self.loaded: frozenset[str] = frozenset()
-        self.inherited = _Inherited({})
+        self.copied = _Copied((), 0)
+        self.inherited = _Inherited({}, self.copied)
         self.unraisable = _unraisable()
-        self.sample = b""
-        """A specification such as a run brings, to be rehearsed with."""
-
         self.wakes, wake = os.pipe()
         os.set_blocking(self.wakes, False)
         os.set_blocking(wake, False)
@@ -126,8 +130,9 @@ class ForkServer:
         self._compile()
         for name in [name for name in sys.modules if name.partition(".")[0] == "hookrunner"]:
             del sys.modules[name]
-        self.inherited = _Inherited(self.environ)
-        self.sample = marshal.dumps({"command": list(sys.argv), "env": dict(os.environ)})
+        self.copied = _Copied(tuple(self.scripts), MOST_COPIED // max(self.spares, 1))
+        self.inherited = _Inherited(self.environ, self.copied)
+        self.copied.begin()
         gc.collect()
         gc.disable()
         gc.freeze()
@@ -168,6 +173,7 @@ class ForkServer:
 
         What we write to afterwards is copied once for all of them.
         """
+        self.copied.gather()
         pairs = [_socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET) for _ in range(number)]
         pids = []
         for _, theirs in pairs:
@@ -204,6 +210,7 @@ class ForkServer:
                 if path not in self.known or self.known[path][0] != now:
                     folder = os.path.dirname(os.path.realpath(path))
                     self.known[path] = now, folder, _compiled(path)
+                    self.copied.forget(path)
                     gc.freeze()
                 folder = self.known[path][1]
                 self.folders[folder] = _hiding(folder, self.loaded, self.folders.get(folder))
@@ -250,7 +257,7 @@ class ForkServer:
             child.show_memory()
             _renew_chance()
             if not select.select((waiting,), (), (), 0)[0]:
-                self._rehearse()
+                self.copied.ahead()
             sys.modules["__main__"] = Module(
                 "__main__"
             )  # after gc.freeze: it is to end with the script
@@ -274,36 +281,6 @@ class ForkServer:
             child.report_failure(wanted["number"], error)
         os.close(child.REPORT)
         _become(code, wanted, self.inherited, self.unraisable, self.ends)
-
-    def _rehearse(self) -> None:
-        """Do what a run will have us do, to no effect, while nobody waits for it.
-
-        The first touch of a page that is shared copies it, which takes longer than what is done
-        there: most of the pages that a small script touches are copied here.
-        """
-        env: dict[str, str] = marshal.loads(self.sample)["env"]
-        self.inherited.replace({**env, **REHEARSED})
-        for name in REHEARSED:
-            del os.environ[name]
-        child.rehearse_renaming()
-        for path in self.scripts:
-            _, folder = self._code(path)
-            sys.path.insert(0, folder)
-            del sys.path[0]
-            SourceFileLoader("__main__", path)
-        space = Module("__main__").__dict__
-        space.update(__builtins__=builtins, __annotations__={})
-        try:
-            exec(NOTHING, space)
-        except BaseException:
-            pass
-        gc.collect()
-        _flush(self.unraisable)
-        with _Unseen(self.unraisable):
-            self.inherited.own_modules()
-            _open_files()
-        _clear(space)
-        _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM).close()
 
     def _code(self, path: str) -> tuple[types.CodeType | None, str]:
         """The script's code, and its folder; None if it had better start cold."""
@@ -345,8 +322,9 @@ class _Inherited:
     It is looked at beforehand, for a child that looks at an object copies its memory.
     """
 
-    def __init__(self, before: Mapping[str, str]) -> None:
+    def __init__(self, before: Mapping[str, str], copied: _Copied) -> None:
         """`before` is the environment as it was before anything was imported."""
+        self.copied = copied
         self.environ = dict(os.environ)
         now = self.environ
         self.unchanged = tuple(name for name, value in now.items() if before.get(name) == value)
@@ -380,6 +358,85 @@ class _Inherited:
         if "__main__" in sys.modules:
             own.append("__main__")
         return own[::-1]
+
+
+class _Copied:
+    """Which pages of memory the run of each script has copied, for others to copy them ahead.
+
+    The first write to a page that is shared copies it, which takes longer than most of what a
+    script does. A child that waits for a run copies those that runs like it have copied. One run
+    of each script tells them, at its end, in memory that all children share.
+    """
+
+    def __init__(self, paths: Sequence[str], most: int) -> None:
+        """`most` is how many pages a child may copy ahead."""
+        self.most = most
+        self.slots: dict[str, memoryview] = {}
+        self.memory: list[tuple[int, int]] = []
+        self.known: dict[str, bytes] = {}
+        self.pages = array.array("Q")
+        if most and child.can_copy_ahead():
+            try:
+                whole = child.shared(len(paths) * SLOT)
+            except OSError:
+                return
+            for number, path in enumerate(paths):
+                self.slots[path] = whole[number * SLOT : (number + 1) * SLOT]
+
+    def begin(self) -> None:
+        """From now on there are children, who share the memory that is there by now."""
+        if self.slots:
+            self.memory = child.writable()
+
+    def ahead(self) -> None:
+        """In a child that waits: copy what runs have copied."""
+        child.copy_ahead(self.pages)
+
+    def tell(self, path: str) -> None:
+        """In a child whose script has ended: say what has been copied, unless that is known."""
+        slot = self.slots.get(path)
+        if slot is None or slot[0] != UNKNOWN:
+            return
+        slot[0] = TOLD_SOON
+        told = child.copied(self.memory).tobytes()[: (SLOT - HEAD) // PAIR * PAIR]
+        slot[HEAD : HEAD + len(told)] = told
+        slot[4:8] = len(told).to_bytes(4, sys.byteorder)
+        slot[0] = TOLD
+
+    def forget(self, path: str) -> None:
+        """The script has changed."""
+        if path in self.slots:
+            self.known.pop(path, None)
+            self.slots[path][0] = UNKNOWN
+
+    def gather(self) -> None:
+        """Take what has been told, as much of it as may be copied."""
+        new = [p for p, slot in self.slots.items() if slot[0] == TOLD and p not in self.known]
+        if not new:
+            return
+        for path in new:
+            slot = self.slots[path]
+            size = min(int.from_bytes(slot[4:8], sys.byteorder), SLOT - HEAD)
+            self.known[path] = bytes(slot[HEAD : HEAD + size // PAIR * PAIR])
+        self.pages = _together(self.known.values(), self.most)
+
+
+def _together(told: Iterable[bytes], most: int) -> array.array[int]:
+    """Pairs of an address and a length, of `most` pages at the most, for all that was told."""
+    wanted: set[int] = set()
+    for each in told:
+        pairs = array.array("Q", each)
+        for place in range(0, len(pairs), 2):
+            begin, length = pairs[place : place + 2]
+            room = (most - len(wanted)) * child.PAGE
+            wanted.update(range(begin, begin + min(length, room), child.PAGE))
+    pages = array.array("Q")
+    for address in sorted(wanted):
+        if pages and pages[-2] + pages[-1] == address:
+            pages[-1] += child.PAGE
+        else:
+            pages.extend((address, child.PAGE))
+    return pages
 
 
 def load(imports: Imports) -> None:
@@ -564,7 +621,7 @@ def _become(
     if error:
         status = _told(_ours_left_out(error), unraisable)
         error = None
-    _finalize(status, inherited, unraisable, ends)
+    _finalize(status, path, inherited, unraisable, ends)
 
 
 def _ours_left_out(error: BaseException) -> BaseException:
@@ -643,7 +700,9 @@ def _write(text: str) -> None:
             pass  # there is nowhere left to say it
 
 
-def _finalize(status: int, inherited: _Inherited, unraisable: type, ends: bytes) -> NoReturn:
+def _finalize(
+    status: int, path: str, inherited: _Inherited, unraisable: type, ends: bytes
+) -> NoReturn:
     """What Python does at its end, but for the modules that were there before the script.
 
     To take those apart would touch, and so copy, all the memory that is shared. The order
@@ -666,6 +725,10 @@ def _finalize(status: int, inherited: _Inherited, unraisable: type, ends: bytes)
         _signal.signal(-status, _signal.SIG_DFL)
         os.kill(os.getpid(), -status)
         os._exit(128 - status)  # it is blocked
+    try:
+        inherited.copied.tell(path)
+    except BaseException:
+        pass  # its children copy when they have to
     _end(120 if failed else status, ends)
 
 
