@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -54,7 +55,21 @@ def node() -> Path:
         pytest.skip("there is no Node")
     folder = Path(sys.prefix) / "node"
     folder.mkdir(exist_ok=True)
-    for file in (REPOSITORY / "tests" / "node").iterdir():
+    with (folder / "lock").open("w") as lock:  # of the processes that run tests, one sees to it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _install_for_node(folder)
+    return folder
+
+
+def _install_for_node(folder: Path) -> None:
+    """Have what tests/node names in a folder, unless it is there."""
+    sources = sorted((REPOSITORY / "tests" / "node").iterdir())
+    wanted = b"".join(file.read_bytes() for file in sources)
+    done = folder / "installed"
+    if done.exists() and done.read_bytes() == wanted:
+        return
+    done.unlink(missing_ok=True)
+    for file in sources:
         shutil.copy(file, folder)
     subprocess.run(
         ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline"],
@@ -63,7 +78,7 @@ def node() -> Path:
         capture_output=True,
         timeout=110,
     )
-    return folder
+    done.write_bytes(wanted)
 
 
 @pytest.fixture(scope="session")
