@@ -142,7 +142,9 @@ def record(db: Db, jobs: Sequence[Recording], room: Room, by: str, *, again: boo
             return
         try:
             with db.transaction():
-                told = _record_closely(db, left, room, by)
+                closely = _Closely(db, left, room, by)
+                told = [closely.take(job) for job in left]
+                closely.write()
         except _Raced:
             continue
         for job, one in zip(left, told, strict=True):
@@ -178,59 +180,72 @@ def _record_plain(db: Db, jobs: Sequence[Recording], room: Room, by: str) -> Non
             job.told = Recorded(job.run_id)
 
 
-def _record_closely(
-    db: Db, jobs: Sequence[Recording], room: Room, by: str
-) -> list[Recorded | Full]:
-    """What comes of each once the transaction is committed. Raises _Raced."""
-    [[now]] = rows(db, CLOCK)
-    seals = _sealed(db, jobs, now)
-    firsts = _joined(db, jobs)
-    paces = _paces(db, jobs)
-    told: list[Recorded | Full] = []
-    fresh: dict[str, tuple[str, NewRun, str]] = {}
-    superseded: list[str] = []
-    sealed: dict[tuple[str, str], tuple[str, float]] = {}
-    pending: Counter[str] = Counter()
-    for job in jobs:
+class _Closely:
+    """Deliveries that may be repeats, sealed or paced, looked at in one transaction."""
+
+    def __init__(self, db: Db, jobs: Sequence[Recording], room: Room, by: str) -> None:
+        self.db, self.room, self.by = db, room, by
+        [[self.now]] = rows(db, CLOCK)
+        self.seals = _sealed(db, jobs, self.now)
+        self.firsts = _joined(db, jobs)
+        self.paces = _paces(db, jobs)
+        self.fresh: dict[str, tuple[str, NewRun, str]] = {}
+        self.superseded: list[str] = []
+        self.sealed: dict[tuple[str, str], tuple[str, float]] = {}
+        self.pending: Counter[str] = Counter()
+
+    def take(self, job: Recording) -> Recorded | Full:
+        """What comes of a delivery once the transaction is committed."""
         new = job.new
-        if new.seal and job.seal in seals:
-            told.append(Recorded(seals[job.seal], joined=True))
-            continue
-        first, state, recorded_at = firsts.get(job.key, ("", "", 0.0))
-        joined, repeats = joins(state, now - recorded_at, new.dedupe_for) if first else (False,) * 2
-        run_id = first if joined else job.run_id
+        if new.seal and job.seal in self.seals:
+            return Recorded(self.seals[job.seal], joined=True)
+        first, state, recorded_at = self.firsts.get(job.key, ("", "", 0.0))
+        joined = repeats = False
+        if first:
+            joined, repeats = joins(state, self.now - recorded_at, new.dedupe_for)
         if not joined:
             try:
-                rate = job.terms.rate
-                free_at = paced(rate, paces.get(new.hook), now) if rate else None
-                _take_room(db, job, room, pending)
+                self._make_room(job)
             except Full as full:
-                told.append(full)
-                continue
-            if free_at is not None:
-                paces[new.hook] = free_at
-            if first in fresh:  # it has a name, and lives no more than a moment
-                old_id, old, waits = fresh[first]
-                fresh[first] = old_id, replace(old, dedupe_key=""), waits
-            elif first:
-                superseded.append(first)
-            new = replace(new, replaces=new.replaces or (first if repeats else ""))
-            fresh[run_id] = run_id, new, by if job.ended else ""
-            if new.dedupe_key:
-                firsts[job.key] = run_id, "queued", now
+                return full
+            self._add(job, first, replaces=first if repeats else "")
+        run_id = first if joined else job.run_id
         if new.seal:
-            seals[job.seal] = run_id
-            sealed[job.seal] = run_id, now + new.sealed_for
-        told.append(Recorded(run_id, joined=joined))
-    if superseded:
-        run(db, SUPERSEDE, (sorted(superseded),))
-    # The same order everywhere: who waits for another's row must not be waited for.
-    in_order = sorted(fresh.values(), key=lambda row: (row[1].hook, row[1].dedupe_key))
-    if len(_insert(db, in_order)) < len(fresh) or not _seal(db, sealed, now):
-        raise _Raced
-    if paces:
-        run(db, PACED, (list(paces), list(paces.values())))
-    return told
+            self.seals[job.seal] = run_id
+            self.sealed[job.seal] = run_id, self.now + new.sealed_for
+        return Recorded(run_id, joined=joined)
+
+    def write(self) -> None:
+        """Write down what has been taken. Raises _Raced."""
+        if self.superseded:
+            run(self.db, SUPERSEDE, (sorted(self.superseded),))
+        # The same order everywhere: who waits for another's row must not be waited for.
+        in_order = sorted(self.fresh.values(), key=lambda row: (row[1].hook, row[1].dedupe_key))
+        kept_ids = _insert(self.db, in_order)
+        if len(kept_ids) < len(self.fresh) or not _seal(self.db, self.sealed, self.now):
+            raise _Raced
+        if self.paces:
+            run(self.db, PACED, (list(self.paces), list(self.paces.values())))
+
+    def _make_room(self, job: Recording) -> None:
+        """Count one more of its hook. Raises Full."""
+        hook, rate = job.new.hook, job.terms.rate
+        free_at = paced(rate, self.paces.get(hook), self.now) if rate else None
+        _take_room(self.db, job, self.room, self.pending)
+        if free_at is not None:
+            self.paces[hook] = free_at
+
+    def _add(self, job: Recording, first: str, *, replaces: str) -> None:
+        """A run of its own, in the place of the `first` of its name, if there is one."""
+        if first in self.fresh:  # it has a name, and lives no more than a moment
+            old_id, old, waits = self.fresh[first]
+            self.fresh[first] = old_id, replace(old, dedupe_key=""), waits
+        elif first:
+            self.superseded.append(first)
+        new = replace(job.new, replaces=job.new.replaces or replaces)
+        self.fresh[job.run_id] = job.run_id, new, self.by if job.ended else ""
+        if new.dedupe_key:
+            self.firsts[job.key] = job.run_id, "queued", self.now
 
 
 def _take_room(db: Db, job: Recording, room: Room, pending: Counter[str]) -> None:

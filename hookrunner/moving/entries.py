@@ -394,46 +394,68 @@ def _script(making: _Making, root: Path, settings: dict[str, Json], name: str) -
     env = dict(_named(each, each.envname or f"HOOK_{each.name}") for each in hook.env)
     files = dict(_named(e, e.envname or f"HOOK_{e.name.upper()}") for e in hook.files)
     own = _in_scripts(root, hook)
-    kept = {
-        n: a for n, a in env.items() if not IDENTIFIER.fullmatch(n) or OWN_VARIABLES.fullmatch(n)
-    }
-    kept |= {n: a for n, a in env.items() if a.source == "request"}
+    errand = _errand(making, _command(making, root, own), env)
+    if thin.needs_python([*hook.args, *hook.env], hook.files):
+        # Not by its bare name, which may be that of a module that other scripts import.
+        return f"{name}_hook.py", thin.python(_with_values(making, errand, env, files))
+    _pass_on(making, errand, env, settings)
     requests = any(each.source == "request" for each in hook.args)
-    errand = thin.Errand(
+    if own and not (errand.env or requests or hook.output or hook.directory):
+        return own, ""
+    return f"{name}.sh", thin.bash(errand)
+
+
+def _errand(making: _Making, command: str, env: Mapping[str, Argument]) -> thin.Errand:
+    """What a script has to see to itself, where hooks.yaml cannot say it."""
+    hook = making.hook
+    own = {
+        name: argument
+        for name, argument in env.items()
+        if not IDENTIFIER.fullmatch(name) or OWN_VARIABLES.fullmatch(name)
+    }
+    own |= {name: argument for name, argument in env.items() if argument.source == "request"}
+    return thin.Errand(
         id=hook.id,
-        command=_command(making, root, own),
+        command=command,
         directory=hook.directory,
         args=hook.args,
-        env=tuple(kept.items()),
+        env=tuple(own.items()),
         files=(),
-        given={n: f"PASSED_{i}_{re.sub(r'[^A-Za-z0-9_]', '_', n)}" for i, n in enumerate(kept, 1)},
+        given={n: f"PASSED_{i}_{re.sub(r'[^A-Za-z0-9_]', '_', n)}" for i, n in enumerate(own, 1)},
         both=hook.output,
         fails_as_one=hook.output and hook.output_on_error,
     )
-    if thin.needs_python([*hook.args, *hook.env], hook.files):
-        # Not by its bare name, which may be that of a module that other scripts import.
-        return f"{name}_hook.py", thin.python(
-            replace(
-                errand,
-                args=_plain(making, hook.args),
-                env=tuple(zip(env, _plain(making, tuple(env.values())), strict=True)),
-                files=tuple(zip(files, _plain(making, tuple(files.values())), strict=True)),
-            )
-        )
-    passed = [a for a in hook.args if a.source != "request"]
+
+
+def _with_values(
+    making: _Making,
+    errand: thin.Errand,
+    env: Mapping[str, Argument],
+    files: Mapping[str, Argument],
+) -> thin.Errand:
+    """The same for a script that finds all values itself."""
+    return replace(
+        errand,
+        args=_plain(making, making.hook.args),
+        env=tuple(zip(env, _plain(making, tuple(env.values())), strict=True)),
+        files=tuple(zip(files, _plain(making, tuple(files.values())), strict=True)),
+    )
+
+
+def _pass_on(
+    making: _Making, errand: thin.Errand, env: Mapping[str, Argument], settings: dict[str, Json]
+) -> None:
+    """Have hooks.yaml pass on what it can."""
+    passed = [each for each in making.hook.args if each.source != "request"]
     if passed:
         settings["args"] = [_template(making, each) for each in passed]
     given = {
-        errand.given.get(n, n): _template(making, a)
-        for n, a in env.items()
-        if a.source != "request"
+        errand.given.get(name, name): _template(making, argument)
+        for name, argument in env.items()
+        if argument.source != "request"
     }
     if given:
         settings["env"] = given
-    needed = kept or requests or hook.output or hook.directory
-    if own and not needed:
-        return own, ""
-    return f"{name}.sh", thin.bash(errand)
 
 
 def _named(argument: Argument, name: str) -> tuple[str, Argument]:
@@ -542,10 +564,19 @@ def _passed_over(
     passed = [*hook.args, *hook.env, *hook.files]
     if "GET" in methods and any(each.source == "payload" for each in passed):
         notes.append("a GET has its query for a payload here; webhook passed nothing of it on")
+    _passed_on_otherwise(making, parted)
+    notes.extend(
+        f"webhook does not know {each}, and neither is it taken over" for each in hook.unknown
+    )
+
+
+def _passed_on_otherwise(making: _Making, parted: Parted) -> None:
+    """Notes of what the command gets in another way."""
+    hook, notes = making.hook, making.notes
     hidden = {way.header.lower() for way in parted.ways if way.kind in ("hmac", "token")}
     hidden |= {"authorization", *rules.HIDDEN}
     fields = {way.query for way in parted.ways if way.query}
-    for each in passed:
+    for each in (*hook.args, *hook.env, *hook.files):
         if each.source == "header" and ("_" in each.name or each.name.lower() in hidden):
             notes.append(f"the header {each.name} is kept from the command, or dropped")
         if each.source in ("url", "query") and each.name in fields:
@@ -558,9 +589,6 @@ def _passed_over(
             )
         if each.source == "request" and each.name.lower() == "remote-addr":
             notes.append("remote-addr is without a port")
-    notes.extend(
-        f"webhook does not know {each}, and neither is it taken over" for each in hook.unknown
-    )
 
 
 __all__ = ["CannotSay", "Malformed", "Plan", "plan"]

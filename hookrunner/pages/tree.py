@@ -7,7 +7,7 @@ goes: a schema may name itself, and then it ends where it is deep enough.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 
 from hookrunner import pointer
@@ -114,53 +114,43 @@ class _Tree:
     ) -> Node:
         self.made += 1
         whole = self.of_one_kind(self.resolved(schema))
-        properties = whole.get("properties")
-        properties = properties if isinstance(properties, dict) else {}
-        items = whole.get("items")
+        made = Node(place, name, whole, types(whole), required, depth, key=key)
         branching = self.branching(whole)
-        below = bool(properties) or isinstance(items, dict) or bool(branching)
-        deep_enough = depth >= DEEPEST
-        inside: list[Node] = []
-        item = None
-        cut = below and deep_enough
-        branches: Sequence[Node] = ()
-        if branching and not deep_enough:
+        if depth >= DEEPEST:
+            below = bool(_properties(whole)) or isinstance(whole.get("items"), dict)
+            return replace(made, cut=below or bool(branching))
+        if branching:
             branches = self.branches(place, key, whole, branching, required, depth + 1)
-            cut = not branches
-        elif not deep_enough:
-            needed = whole.get("required")
-            needed = needed if isinstance(needed, list) else []
-            for named, value in properties.items():
-                if self.made >= MOST_NODES:
-                    cut = True
-                    break
-                inside.append(
-                    self.node(
-                        f"{place}/{escaped(named)}",
-                        f"{key}/{escaped(named)}",
-                        named,
-                        value,
-                        required=named in needed,
-                        depth=depth + 1,
-                    )
-                )
-            if isinstance(items, dict):
-                at = (f"{place}/-", f"{key}/-")
-                item = self.node(*at, "each", items, required=False, depth=depth + 1)
-        return Node(
-            place,
-            name,
-            whole,
-            types(whole),
-            required,
-            depth,
-            inside,
-            item,
-            cut,
-            key,
-            branches,
-            branching if branches else "",
+            kind = branching if branches else ""
+            return replace(made, cut=not branches, branches=branches, branching=kind)
+        inside = self.inside(made)
+        return replace(
+            made,
+            inside=inside,
+            item=self.item(made),
+            cut=len(inside) < len(_properties(whole)),
         )
+
+    def inside(self, parent: Node) -> list[Node]:
+        """The properties of an object; not all of them, if the tree would become too large."""
+        needed = parent.schema.get("required")
+        needed = needed if isinstance(needed, list) else []
+        inside: list[Node] = []
+        for name, schema in _properties(parent.schema).items():
+            if self.made >= MOST_NODES:
+                break
+            at = f"{parent.pointer}/{escaped(name)}", f"{parent.key}/{escaped(name)}", name
+            required = name in needed
+            inside.append(self.node(*at, schema, required=required, depth=parent.depth + 1))
+        return inside
+
+    def item(self, parent: Node) -> Node | None:
+        """What each item of a list is."""
+        items = parent.schema.get("items")
+        if not isinstance(items, dict):
+            return None
+        at = f"{parent.pointer}/-", f"{parent.key}/-", "each"
+        return self.node(*at, items, required=False, depth=parent.depth + 1)
 
     def of_one_kind(self, whole: Mapping[str, Json], hops: int = MOST_HOPS) -> Mapping[str, Json]:
         """A schema of several kinds of value as one without: if all but one of them is null, as
@@ -249,6 +239,11 @@ class _Tree:
         return None
 
 
+def _properties(whole: Mapping[str, Json]) -> Mapping[str, Json]:
+    said = whole.get("properties")
+    return said if isinstance(said, dict) else {}
+
+
 def _branching(whole: Mapping[str, Json]) -> str:
     return next(
         (name for name in ("oneOf", "anyOf") if isinstance(whole.get(name), list) and whole[name]),
@@ -280,8 +275,7 @@ def _called(part: Json, schema: Mapping[str, Json]) -> str:
     title = schema.get("title")
     if isinstance(title, str) and title.strip():
         return title
-    fields = schema.get("properties")
-    fields = fields if isinstance(fields, dict) else {}
+    fields = _properties(schema)
     for name, value in fields.items():
         if isinstance(value, dict) and isinstance(value.get("const"), str):
             return f"{name} {value['const']}"
