@@ -31,7 +31,9 @@ TOLD = (
     "hooks are taken where python runner.py web listens"
 )
 
-THREADS = 2
+THREADS = 4
+"""Twice as many as a database may hold up: it lends two connections to who reads."""
+
 LARGEST_BODY = 64 * 1024
 """Bytes; what asks here has none."""
 

@@ -73,6 +73,9 @@ so, and then wait for the answer."""
 MOST_UNREAD = 256 * 1024
 """Bytes that wait for somebody who listens; who is so far behind does not read."""
 
+STALLED_SECONDS = 2.0
+"""Who has taken nothing of its answer for so long is not waited for when we stop."""
+
 HEAD_TOO_LARGE = 431
 BODILESS = (204, 304)
 """Statuses of an answer that ends with its head (RFC 9110 §6.4.1)."""
@@ -81,11 +84,21 @@ TOO_BLANK = re.compile(rb"[ \t]{32}")
 MOST_HEADER = 32 * 1024
 """Bytes of a request's head; 1500 that are never finished must fit a small dyno, too."""
 
+CODED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
+HEALTH = "/-/health"
+"""The page that takes no time: who asks whether we are there is not to wait for a thread."""
+
 TRIAL = "/-/hook/try"
 ENCODED, BESIDE = 4, 64 * 1024
 """A form has three bytes for most signs of a payload, and six for the end of a line; and some
 fields beside it. So the one that tries a hook may be so many times as large as the largest
 payload, and so much larger."""
+
+UNCERTAIN = (
+    "where the body ends is not certain: Transfer-Encoding goes with HTTP/1.1, "
+    "names chunked, and excludes Content-Length"
+)
+"""RFC 9112 §6.1 and §11.2."""
 
 IN_MEMORY = 128 * 1024
 """Bytes of a half-received body kept in memory; 1500 of them must fit a small dyno."""
@@ -173,11 +186,8 @@ class Server:
         self._waitress.pull_trigger()
 
     def _is_quiet(self) -> bool:
-        """True if no request is being answered and no answer is still being sent."""
-        return not any(
-            channel.requests or channel.total_outbufs_len
-            for channel in self._waitress.active_channels.values()
-        )
+        """True if no request is being answered and no answer is still being sent and taken."""
+        return not any(channel.is_owed() for channel in self._waitress.active_channels.values())
 
     def take_bodies_of(self, largest: int) -> None:
         """The largest body that is read from now on, in bytes."""
@@ -224,6 +234,7 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
     """
 
     adj: Adjustments
+    path: str
 
     def received(self, data: bytes) -> int:
         consumed = super().received(data)
@@ -238,6 +249,11 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
             super().parse_header(header_plus)
         except ValueError as error:  # a Content-Length of 5000 digits, a target that is no URI
             raise ParsingError("Invalid request line or header") from error
+        if CODED.search(header_plus) and (not self.chunked or "CONTENT_LENGTH" in self.headers):
+            # A proxy before us may see another end, and the rest as the next request.
+            raise ParsingError(UNCERTAIN)
+        if self.path.startswith("/"):
+            self.path = "/" + self.path.lstrip("/")  # as the application will have it
         if self.path == TRIAL:
             roomy: Adjustments = copy(self.adj)
             roomy.max_request_body_size = roomy.max_request_body_size * ENCODED + BESIDE
@@ -464,6 +480,12 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         elif now - self.served > idle:
             self.handle_close()
 
+    def is_owed(self) -> bool:
+        """True while it is being answered, unless it does not take what is sent."""
+        if not self.total_outbufs_len:
+            return bool(self.requests)
+        return time.monotonic() - (self.served or self.begun) <= STALLED_SECONDS
+
     def _hung_up(self) -> bool:
         """True if whoever waits for an answer has said that it will send nothing more."""
         try:
@@ -655,8 +677,10 @@ class _Waitress(TcpWSGIServer):  # type: ignore[misc]
 
     def _is_quick(self, request: HTTPRequestParser) -> bool:
         size = len(request.body_rcv) if request.body_rcv else 0
-        if size > QUICK_BODY or _is_page(request) or self._is_slow(request.path):
+        if size > QUICK_BODY or self._is_slow(request.path):
             return False
+        if _is_page(request):
+            return bool(request.path == HEALTH)
         return not self.application.asks_others(request.path)
 
     def note(self, path: str, seconds: float) -> None:

@@ -515,6 +515,20 @@ def test_who_does_not_read_its_answers_holds_up_nobody(house: House) -> None:
         assert {wire.answer().status for _ in range(300)} == {202}
 
 
+def test_who_does_not_read_its_answers_does_not_keep_us_from_stopping(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "STALLED_SECONDS", -1.0)
+    with Wire(house.port, LITTLE) as wire:
+        wire.send(request("POST", "/a", "{}") * 300)
+        assert {house.post("/b", "{}").status for _ in range(100)} == {202}
+
+        house.server.end()
+
+        assert house.server.quiet.wait(SECONDS)
+        assert {wire.answer().status for _ in range(300)} == {202}
+
+
 def test_an_accepted_head_would_be_answered_without_a_body_too(house: House) -> None:
     house.change(methods=("HEAD", "POST"))
     with Wire(house.port) as wire:
