@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import os
 import select
 import signal
 import socket
@@ -22,6 +21,7 @@ from hookrunner.intake import SOON
 from tests import postgres
 from tests.serving import Project, Server, wait_until
 from tests.test_metrics import NAMED, Scrape, families, moved, numbers, scraped
+from tests.test_ready import without_supervisor
 from tests.test_roles import begun, ended, listening, made, posted
 from tests.test_serving_loop import Wire
 
@@ -188,14 +188,10 @@ def test_on_a_dyno_it_believes_nobody_who_names_another_address(project: Project
 
 
 def test_it_is_not_ready_without_who_starts_scripts(worker: Server) -> None:
-    supervisor = worker.supervisor()
-    assert supervisor
-    os.kill(supervisor, signal.SIGKILL)
-
     wait_until(
-        lambda: worker.get("/-/ready").status == 200 and worker.supervisor() != supervisor,
-        "another supervisor",
+        lambda: without_supervisor(worker).status == 503, "an answer before there is another"
     )
+    wait_until(lambda: worker.get("/-/ready").status == 200, "another supervisor")
 
 
 # --- what may not
@@ -303,6 +299,7 @@ def test_of_hooks_that_it_leaves_to_others_it_counts_nothing(project: Project, u
     with some as worker:
         told = scraped(worker)
 
+    assert not [key for key in told if key[0] == "hookrunner_refusals_total"]
     ends = {key[1] for key in told if key[0] == "hookrunner_runs_ended_total"}
     assert ends == {"/fails", "on_failure /fails"}
     assert ("hookrunner_runs", "/hello", "queued") in told
