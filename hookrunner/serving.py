@@ -41,6 +41,8 @@ from hookrunner.units import show_size
 
 MOST_CONNECTIONS = 1500
 MOST_DESCRIPTORS = 4096
+FOR_CONNECTIONS = 0.5
+"""How much of the descriptors that we may have; the rest is for scripts and the journal."""
 
 REQUEST_SECONDS = 30.0
 """A request that is not here whole by then is closed, however it drips."""
@@ -49,9 +51,9 @@ IDLE_SECONDS = 120.0
 """A connection without a request is closed then; Heroku's router keeps its own for 90. So is
 one whose peer takes nothing of its answer for so long."""
 
-CROWDED = MOST_CONNECTIONS * 3 // 4
+CROWDED = 0.75
 IDLE_SECONDS_IN_A_CROWD = 5.0
-"""With so many connections, one that has nothing to say makes room sooner."""
+"""With so much of all connections taken, one that has nothing to say makes room sooner."""
 
 QUICK_BODY = 64 * 1024
 """Bytes of a body with which the loop deals itself."""
@@ -143,9 +145,9 @@ class Server:
         `beside` is a loop that is driven from ours; `commit` is called when everything has been
         done that there was to do, and may bring about more.
         """
-        _allow_descriptors()
+        connections = min(MOST_CONNECTIONS, int(_allow_descriptors() * FOR_CONNECTIONS))
         _forward_warnings(log)
-        self._waitress = _waitress(web, listener, threads, largest_body)
+        self._waitress = _waitress(web, listener, threads, connections, largest_body)
         self._waitress.log = log
         self._waitress.drive(beside, commit)
         self._ending = threading.Event()
@@ -697,7 +699,7 @@ class _Waitress(TcpWSGIServer):  # type: ignore[misc]
         return self._slow.get(self.application.hook_of(path), 0.0) > time.monotonic()
 
     def maintenance(self, now: float) -> None:
-        crowded = len(self.active_channels) > CROWDED
+        crowded = len(self.active_channels) > self.adj.connection_limit * CROWDED
         idle = IDLE_SECONDS_IN_A_CROWD if crowded else IDLE_SECONDS
         for channel in list(self.active_channels.values()):
             self._take(channel, partial(channel.look_after, time.monotonic(), idle))
@@ -717,11 +719,11 @@ def _log_current(server: _Waitress) -> None:
 
 
 def _waitress(
-    web: Application, listener: socket.socket, threads: int, largest_body: int
+    web: Application, listener: socket.socket, threads: int, connections: int, largest_body: int
 ) -> _Waitress:
     adjustments = Adjustments(
         threads=threads,
-        connection_limit=MOST_CONNECTIONS,
+        connection_limit=connections,
         asyncore_use_poll=True,
         cleanup_interval=5,
         max_request_body_size=largest_body + 1,
@@ -765,9 +767,10 @@ def _forward_warnings(log: Log) -> None:
     logging.getLogger("waitress.queue").disabled = True
 
 
-def _allow_descriptors() -> None:
-    """As many descriptors as the system lets us have: each connection takes one."""
+def _allow_descriptors() -> int:
+    """Have as many descriptors as the system lets us: each connection takes one; how many."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(MOST_DESCRIPTORS, hard)
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(soft, wanted)

@@ -550,6 +550,27 @@ def test_an_answer_whose_header_holds_a_line_break_is_not_sent(house: House) -> 
     assert sum("a header of an answer holds a line break" in line for line in house.close()) == 1
 
 
+class _Narrow(Server):
+    """A runner that may have 256 descriptors, its connections included."""
+
+    prefix = ("prlimit", "--nofile=256:256")
+
+
+def test_however_many_connections_there_are_scripts_can_be_started(project: Project) -> None:
+    write_project(project)
+    with ExitStack() as stack:
+        server = stack.enter_context(_Narrow(project.folder))
+        wire = stack.enter_context(Wire(server.port))
+        wire.send(request("POST", "/digest", '"first"'))
+        assert wire.answer().status == 200
+        for _ in range(300):
+            stack.enter_context(Wire(server.port))
+
+        wire.send(request("POST", "/digest", '"then"'))
+
+        assert wire.answer().status == 200
+
+
 CROWDED = """
 import os, sys
 sys.path.insert(0, {repository!r})
