@@ -44,6 +44,9 @@ LOOK_EVERY = 1.0
 FIRST_MOMENTS = 0.2
 """Seconds after the start before Python scripts are made ready to start warm."""
 
+LAST_ANSWERS = 2.0
+"""Seconds after all is settled in which a worker still answers who asks how it does."""
+
 LAST_MOMENTS = 2.0
 """Seconds beyond the grace after which we end, whatever a journal that is away still waits for."""
 
@@ -144,7 +147,7 @@ class _Program:
         self.stop_asked = threading.Event()
         self.stop_at_once = threading.Event()
         self.settled = threading.Event()
-        self.stop_by = 0.0
+        self.stop_by = self.answer_by = 0.0
 
     def run(self) -> None:
         """Start, serve until a signal, stop."""
@@ -181,7 +184,7 @@ class _Program:
         """True once all is said."""
         if not self.settled.is_set():
             return False
-        return not self.server or self.server.quiet.is_set() or time.monotonic() > self.stop_by
+        return not self.server or self.server.quiet.is_set() or time.monotonic() > self.answer_by
 
     def _say_hello(self, recovered: int, lost: Sequence[str]) -> None:
         settings, hooks = self.settings, _hooks(self.config)
@@ -309,7 +312,7 @@ class _Program:
         """Let what runs, and who waits, come to an end, for a time; then end it."""
         self.stop_asked.wait()
         begun = time.monotonic()
-        self.stop_by = begun + self.settings.grace
+        self.stop_by = self.answer_by = begun + self.settings.grace
         if self.settings.database:
             threading.Thread(target=self._leave, name="leave", daemon=True).start()
         if self.front:
@@ -325,6 +328,7 @@ class _Program:
         if self.front:
             self.front.end_waits()
         elif self.server:
+            self.answer_by = min(self.stop_by, time.monotonic() + LAST_ANSWERS)
             self.server.end()
         if not self.settings.durable:
             self._name_the_lost()

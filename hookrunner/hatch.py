@@ -16,10 +16,9 @@ from hookrunner.access import CHALLENGE, PAGES, Access, Elsewhere
 from hookrunner.answer import Answer, Environ, bug, problem, raw_path, status_line
 from hookrunner.api import PRIVATE
 from hookrunner.config import Config
-from hookrunner.intake import unavailable
 from hookrunner.log import Log
 from hookrunner.loop import Loop
-from hookrunner.model import JournalUnavailable, Refused
+from hookrunner.model import Refused
 from hookrunner.refusing import RefusalBook
 from hookrunner.seams import Journal
 from hookrunner.serving import Server
@@ -31,7 +30,9 @@ TOLD = (
     "hooks are taken where python runner.py web listens"
 )
 
-THREADS = 2
+THREADS = 4
+"""Twice as many as a database may hold up: it lends two connections to who reads."""
+
 LARGEST_BODY = 64 * 1024
 """Bytes; what asks here has none."""
 
@@ -87,8 +88,6 @@ class Hatch:
             return pages[path](environ)
         except Elsewhere:  # to a login, which is not here
             raise Refused(401, "not authorised", headers=CHALLENGE) from None
-        except JournalUnavailable as error:
-            raise unavailable(error) from None
 
     def _health(self, environ: Environ) -> Answer:
         return health.there()

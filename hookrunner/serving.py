@@ -41,6 +41,8 @@ from hookrunner.units import show_size
 
 MOST_CONNECTIONS = 1500
 MOST_DESCRIPTORS = 4096
+FOR_CONNECTIONS = 0.5
+"""How much of the descriptors that we may have; the rest is for scripts and the journal."""
 
 REQUEST_SECONDS = 30.0
 """A request that is not here whole by then is closed, however it drips."""
@@ -49,9 +51,9 @@ IDLE_SECONDS = 120.0
 """A connection without a request is closed then; Heroku's router keeps its own for 90. So is
 one whose peer takes nothing of its answer for so long."""
 
-CROWDED = MOST_CONNECTIONS * 3 // 4
+CROWDED = 0.75
 IDLE_SECONDS_IN_A_CROWD = 5.0
-"""With so many connections, one that has nothing to say makes room sooner."""
+"""With so much of all connections taken, one that has nothing to say makes room sooner."""
 
 QUICK_BODY = 64 * 1024
 """Bytes of a body with which the loop deals itself."""
@@ -73,6 +75,9 @@ so, and then wait for the answer."""
 MOST_UNREAD = 256 * 1024
 """Bytes that wait for somebody who listens; who is so far behind does not read."""
 
+STALLED_SECONDS = 2.0
+"""Who has taken nothing of its answer for so long is not waited for when we stop."""
+
 HEAD_TOO_LARGE = 431
 BODILESS = (204, 304)
 """Statuses of an answer that ends with its head (RFC 9110 §6.4.1)."""
@@ -81,11 +86,21 @@ TOO_BLANK = re.compile(rb"[ \t]{32}")
 MOST_HEADER = 32 * 1024
 """Bytes of a request's head; 1500 that are never finished must fit a small dyno, too."""
 
+CODED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
+HEALTH = "/-/health"
+"""The page that takes no time: who asks whether we are there is not to wait for a thread."""
+
 TRIAL = "/-/hook/try"
 ENCODED, BESIDE = 4, 64 * 1024
 """A form has three bytes for most signs of a payload, and six for the end of a line; and some
 fields beside it. So the one that tries a hook may be so many times as large as the largest
 payload, and so much larger."""
+
+UNCERTAIN = (
+    "where the body ends is not certain: Transfer-Encoding goes with HTTP/1.1, "
+    "names chunked, and excludes Content-Length"
+)
+"""RFC 9112 §6.1 and §11.2."""
 
 IN_MEMORY = 128 * 1024
 """Bytes of a half-received body kept in memory; 1500 of them must fit a small dyno."""
@@ -130,9 +145,9 @@ class Server:
         `beside` is a loop that is driven from ours; `commit` is called when everything has been
         done that there was to do, and may bring about more.
         """
-        _allow_descriptors()
+        connections = min(MOST_CONNECTIONS, int(_allow_descriptors() * FOR_CONNECTIONS))
         _forward_warnings(log)
-        self._waitress = _waitress(web, listener, threads, largest_body)
+        self._waitress = _waitress(web, listener, threads, connections, largest_body)
         self._waitress.log = log
         self._waitress.drive(beside, commit)
         self._ending = threading.Event()
@@ -173,11 +188,8 @@ class Server:
         self._waitress.pull_trigger()
 
     def _is_quiet(self) -> bool:
-        """True if no request is being answered and no answer is still being sent."""
-        return not any(
-            channel.requests or channel.total_outbufs_len
-            for channel in self._waitress.active_channels.values()
-        )
+        """True if no request is being answered and no answer is still being sent and taken."""
+        return not any(channel.is_owed() for channel in self._waitress.active_channels.values())
 
     def take_bodies_of(self, largest: int) -> None:
         """The largest body that is read from now on, in bytes."""
@@ -224,6 +236,7 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
     """
 
     adj: Adjustments
+    path: str
 
     def received(self, data: bytes) -> int:
         consumed = super().received(data)
@@ -238,6 +251,11 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
             super().parse_header(header_plus)
         except ValueError as error:  # a Content-Length of 5000 digits, a target that is no URI
             raise ParsingError("Invalid request line or header") from error
+        if CODED.search(header_plus) and (not self.chunked or "CONTENT_LENGTH" in self.headers):
+            # A proxy before us may see another end, and the rest as the next request.
+            raise ParsingError(UNCERTAIN)
+        if self.path.startswith("/"):
+            self.path = "/" + self.path.lstrip("/")  # as the application will have it
         if self.path == TRIAL:
             roomy: Adjustments = copy(self.adj)
             roomy.max_request_body_size = roomy.max_request_body_size * ENCODED + BESIDE
@@ -464,6 +482,12 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         elif now - self.served > idle:
             self.handle_close()
 
+    def is_owed(self) -> bool:
+        """True while it is being answered, unless it does not take what is sent."""
+        if not self.total_outbufs_len:
+            return bool(self.requests)
+        return time.monotonic() - (self.served or self.begun) <= STALLED_SECONDS
+
     def _hung_up(self) -> bool:
         """True if whoever waits for an answer has said that it will send nothing more."""
         try:
@@ -655,8 +679,10 @@ class _Waitress(TcpWSGIServer):  # type: ignore[misc]
 
     def _is_quick(self, request: HTTPRequestParser) -> bool:
         size = len(request.body_rcv) if request.body_rcv else 0
-        if size > QUICK_BODY or _is_page(request) or self._is_slow(request.path):
+        if size > QUICK_BODY or self._is_slow(request.path):
             return False
+        if _is_page(request):
+            return bool(request.path == HEALTH)
         return not self.application.asks_others(request.path)
 
     def note(self, path: str, seconds: float) -> None:
@@ -673,7 +699,7 @@ class _Waitress(TcpWSGIServer):  # type: ignore[misc]
         return self._slow.get(self.application.hook_of(path), 0.0) > time.monotonic()
 
     def maintenance(self, now: float) -> None:
-        crowded = len(self.active_channels) > CROWDED
+        crowded = len(self.active_channels) > self.adj.connection_limit * CROWDED
         idle = IDLE_SECONDS_IN_A_CROWD if crowded else IDLE_SECONDS
         for channel in list(self.active_channels.values()):
             self._take(channel, partial(channel.look_after, time.monotonic(), idle))
@@ -693,11 +719,11 @@ def _log_current(server: _Waitress) -> None:
 
 
 def _waitress(
-    web: Application, listener: socket.socket, threads: int, largest_body: int
+    web: Application, listener: socket.socket, threads: int, connections: int, largest_body: int
 ) -> _Waitress:
     adjustments = Adjustments(
         threads=threads,
-        connection_limit=MOST_CONNECTIONS,
+        connection_limit=connections,
         asyncore_use_poll=True,
         cleanup_interval=5,
         max_request_body_size=largest_body + 1,
@@ -741,9 +767,10 @@ def _forward_warnings(log: Log) -> None:
     logging.getLogger("waitress.queue").disabled = True
 
 
-def _allow_descriptors() -> None:
-    """As many descriptors as the system lets us have: each connection takes one."""
+def _allow_descriptors() -> int:
+    """Have as many descriptors as the system lets us: each connection takes one; how many."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(MOST_DESCRIPTORS, hard)
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(soft, wanted)

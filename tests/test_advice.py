@@ -405,7 +405,9 @@ def test_patterns_are_looked_for_wherever_a_payload_meets_them(project: Project)
                 "of": {"$ref": "#/$defs/used"},
                 "at": {"$ref": "#/$defs/used"},
             },
-            "$defs": {"used": slow("c"), "unused": slow("d")},
+            "allOf": [slow("g"), slow("g")],
+            "$dynamicRef": "#/$defs/twin",
+            "$defs": {"used": slow("c"), "unused": slow("d"), "twin": slow("h")},
         },
     )
     (project.folder / "schemas" / "parts").mkdir()
@@ -430,6 +432,8 @@ def test_patterns_are_looked_for_wherever_a_payload_meets_them(project: Project)
     assert [line.partition(" repeats")[0] for line in told] == [
         "warning: /a: in its schema the pattern '^(k+)+$' for names of properties at (whole)",
         "warning: /a: in its schema the pattern '^(b+)+$' at /^x-",
+        "warning: /a: in its schema the pattern '^(g+)+$' at (whole)",
+        "warning: /a: in its schema the pattern '^(h+)+$' at (whole)",
         "warning: /a: in its schema the pattern '^(c+)+$' at /of",
         "warning: /a: in its schema the pattern '^(e+)+$' at /to/zip",
         "warning: /a: in its when the pattern '^(f+)+$' at /payload/n",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import http.client
-import os
+import select
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import psycopg
@@ -20,7 +21,9 @@ from hookrunner.intake import SOON
 from tests import postgres
 from tests.serving import Project, Server, wait_until
 from tests.test_metrics import NAMED, Scrape, families, moved, numbers, scraped
+from tests.test_ready import without_supervisor
 from tests.test_roles import begun, ended, listening, made, posted
+from tests.test_serving_loop import Wire
 
 TOKEN = "the administrator's token"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -137,15 +140,58 @@ def test_it_is_not_ready_while_its_journal_cannot_be_written(url: str, worker: S
     assert (answer.status, answer.json["detail"]) == (503, "journal: cannot be written")
 
 
-def test_it_is_not_ready_without_who_starts_scripts(worker: Server) -> None:
-    supervisor = worker.supervisor()
-    assert supervisor
-    os.kill(supervisor, signal.SIGKILL)
+@pytest.mark.parametrize("path", ["/-/metrics", "//-/metrics"])
+def test_scrapes_that_the_database_holds_up_hold_up_nobody_else(
+    url: str, worker: Server, path: str
+) -> None:
+    asked = f"GET {path} HTTP/1.1\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
+    with Wire(worker.port) as one, Wire(worker.port) as other:
+        with psycopg.connect(url) as db:
+            db.execute("LOCK TABLE hookrunner.run")
+            one.send(asked)
+            other.send(asked)
 
+            assert worker.get("/-/health").status == 200
+            # Nor has it waited until one of them was given up.
+            assert select.select([one.socket, other.socket], [], [], 0)[0] == []
+            assert worker.get("/-/ready").status in (200, 503)
+        assert [wire.answer().status for wire in (one, other)] == [200, 200]
+
+
+def test_who_asks_on_and_on_does_not_keep_it_from_stopping(project: Project, url: str) -> None:
+    flags = ("--metrics-port", "0", "--grace", "86400")
+    asked = f"GET /-/metrics HTTP/1.1\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode() * 5000
+    with ExitStack() as stack:
+        worker = stack.enter_context(project.work(*flags, JOURNAL_URL=url, ADMIN_TOKEN=TOKEN))
+        wires = [stack.enter_context(Wire(worker.port)) for _ in range(4)]
+        pool = stack.enter_context(ThreadPoolExecutor(8))
+        for wire in wires:
+            pool.submit(wire.send, asked)
+            assert wire.answer().status == 200
+            pool.submit(wire.file.read)
+
+        worker.process.send_signal(signal.SIGTERM)
+
+        assert worker.process.wait(20) == 0
+
+
+def test_on_a_dyno_it_believes_nobody_who_names_another_address(project: Project, url: str) -> None:
+    given = {"JOURNAL_URL": url, "ADMIN_TOKEN": TOKEN, "DYNO": "worker.1"}
+    with project.work("--metrics-port", "0", **given) as worker:
+        answers = [
+            worker.get("/-/metrics", Authorization="Bearer wrong", X_Forwarded_For=f"10.0.0.{n}")
+            for n in range(6)
+        ]
+
+    assert [answer.status for answer in answers] == [401] * 5 + [429]
+    assert sum("(401 to 127.0.0.1)" in line for line in worker.lines) == 5
+
+
+def test_it_is_not_ready_without_who_starts_scripts(worker: Server) -> None:
     wait_until(
-        lambda: worker.get("/-/ready").status == 200 and worker.supervisor() != supervisor,
-        "another supervisor",
+        lambda: without_supervisor(worker).status == 503, "an answer before there is another"
     )
+    wait_until(lambda: worker.get("/-/ready").status == 200, "another supervisor")
 
 
 # --- what may not
@@ -253,6 +299,7 @@ def test_of_hooks_that_it_leaves_to_others_it_counts_nothing(project: Project, u
     with some as worker:
         told = scraped(worker)
 
+    assert not [key for key in told if key[0] == "hookrunner_refusals_total"]
     ends = {key[1] for key in told if key[0] == "hookrunner_runs_ended_total"}
     assert ends == {"/fails", "on_failure /fails"}
     assert ("hookrunner_runs", "/hello", "queued") in told

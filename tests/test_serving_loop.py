@@ -515,6 +515,20 @@ def test_who_does_not_read_its_answers_holds_up_nobody(house: House) -> None:
         assert {wire.answer().status for _ in range(300)} == {202}
 
 
+def test_who_does_not_read_its_answers_does_not_keep_us_from_stopping(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "STALLED_SECONDS", -1.0)
+    with Wire(house.port, LITTLE) as wire:
+        wire.send(request("POST", "/a", "{}") * 300)
+        assert {house.post("/b", "{}").status for _ in range(100)} == {202}
+
+        house.server.end()
+
+        assert house.server.quiet.wait(SECONDS)
+        assert {wire.answer().status for _ in range(300)} == {202}
+
+
 def test_an_accepted_head_would_be_answered_without_a_body_too(house: House) -> None:
     house.change(methods=("HEAD", "POST"))
     with Wire(house.port) as wire:
@@ -534,6 +548,27 @@ def test_an_answer_whose_header_holds_a_line_break_is_not_sent(house: House) -> 
     assert answer.status == 500
     assert "Set-Cookie" not in answer.headers
     assert sum("a header of an answer holds a line break" in line for line in house.close()) == 1
+
+
+class _Narrow(Server):
+    """A runner that may have 256 descriptors, its connections included."""
+
+    prefix = ("prlimit", "--nofile=256:256")
+
+
+def test_however_many_connections_there_are_scripts_can_be_started(project: Project) -> None:
+    write_project(project)
+    with ExitStack() as stack:
+        server = stack.enter_context(_Narrow(project.folder))
+        wire = stack.enter_context(Wire(server.port))
+        wire.send(request("POST", "/digest", '"first"'))
+        assert wire.answer().status == 200
+        for _ in range(300):
+            stack.enter_context(Wire(server.port))
+
+        wire.send(request("POST", "/digest", '"then"'))
+
+        assert wire.answer().status == 200
 
 
 CROWDED = """

@@ -343,6 +343,35 @@ def test_a_chunked_body_is_read_whole(server: Server) -> None:
     assert raw(server, request).endswith(b"\r\n\r\n[1,2]")
 
 
+@pytest.mark.parametrize(
+    ("version", "more"),
+    [
+        ("1.1", "chunked\r\nContent-Length: 5"),
+        ("1.1", "\r\nContent-Length: 5"),
+        ("1.1", ""),
+        ("1.0", "chunked\r\nContent-Length: 5"),
+        ("1.0", "chunked\r\nConnection: keep-alive"),
+    ],
+)
+def test_a_body_whose_end_a_proxy_may_see_elsewhere_is_refused(
+    server: Server, version: str, more: str
+) -> None:
+    """Else the rest of one sender's body could pass for another's request (RFC 9112 §11.2)."""
+    answer = raw(
+        server,
+        f"POST /echo HTTP/{version}\r\nHost: x\r\ntransfer-encoding:{more}\r\n\r\n"
+        "0\r\n\r\nGET /-/health HTTP/1.1\r\n\r\n".encode(),
+    )
+
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(f"HTTP/{version} 400 ".encode())
+    assert b"\r\nConnection: close" in head
+    assert json.loads(body)["detail"] == (
+        "where the body ends is not certain: Transfer-Encoding goes with HTTP/1.1, names chunked, "
+        "and excludes Content-Length"
+    )
+
+
 def test_binary_output_arrives_as_it_was_written(server: Server) -> None:
     answer = server.post("/binary")
 

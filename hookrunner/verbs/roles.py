@@ -84,7 +84,8 @@ def serve(arguments: argparse.Namespace, given: Mapping[str, str], role: Role) -
         reload=arguments.reload,
         log_format=_log_format(environ),
         on_dyno=on_dyno,
-        trusted=_trusted(environ, address.networks, "*" if on_dyno else ""),
+        # The router stands before what takes deliveries, and before nothing else.
+        trusted=_trusted(environ, address.networks, "*" if on_dyno and role != "worker" else ""),
         spare_token="" if on_dyno or not sys.stdout.isatty() else secrets.token_urlsafe(18),
     )
     app.serve(settings, environ)
