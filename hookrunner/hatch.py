@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any
 
 from hookrunner import health
@@ -60,7 +59,7 @@ class Hatch:
         self.access = Access(lambda: self.config.environ.get("ADMIN_TOKEN", ""), settings.trusted)
         self.refused = RefusalBook(journal, log, settings.trusted)
         self.checks: health.Checks = {
-            "journal": partial(health.of_journal, journal, log),
+            "journal": health.JournalCheck(journal, log),
             "worker": lambda: "is stopping" if self.stopping else "",
             "supervisor": fault,
         }

@@ -97,7 +97,7 @@ class Web:
         self.waiters = Places(MOST_WAITERS)
         self.waits_over = False
         self.checks: health.Checks = {
-            "journal": partial(health.of_journal, journal, log),
+            "journal": health.JournalCheck(journal, log),
             **(checks or {}),
         }
         self.access = Access(lambda: intake.config.environ.get("ADMIN_TOKEN", ""), trusted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -50,6 +51,20 @@ def test_a_journal_that_cannot_be_written_is_told(project: Project, server: Serv
     assert answer.status == 503
     assert answer.json["detail"] == "journal: cannot be written"
     wait_until(lambda: server.get("/-/ready").status == 200, "readiness")
+
+
+def test_however_many_ask_the_journal_is_written_once_a_second_at_most(
+    project: Project, server: Server
+) -> None:
+    versions = set()
+    began = time.monotonic()
+    with closing(sqlite3.connect(project.folder / "var" / "runs.sqlite")) as db:
+        for _ in range(200):
+            assert server.get("/-/ready").status == 200
+            versions.add(db.execute("PRAGMA data_version").fetchone())
+    seconds = time.monotonic() - began
+
+    assert len(versions) <= seconds + 2
 
 
 def test_a_supervisor_that_is_gone_is_told_until_there_is_another(server: Server) -> None:
