@@ -11,8 +11,11 @@ the two it has seen. Nothing here sleeps, and nothing is measured.
 
 from __future__ import annotations
 
+import array
+import ctypes
 import fcntl
 import gzip
+import mmap
 import os
 import re
 import shutil
@@ -21,6 +24,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -1166,6 +1170,33 @@ BATTERY: dict[str, str | Case] = {
             sys.modules[name] = sys.modules.pop(name)
     """,
     "without its main module": "import sys; del sys.modules['__main__']; print(sorted(vars())[:3])",
+    "sys.modules replaced": """
+        import sys
+        class C:
+            def __del__(self): print("del", one is None)
+        one = C()
+        sys.modules = {}
+    """,
+    "sys.modules replaced by no dictionary": """
+        import collections, sys
+        class C:
+            def __del__(self): print("del", one is None)
+        one = C()
+        sys.modules = collections.ChainMap({}, sys.modules)
+    """,
+    "without sys.modules": """
+        import sys
+        class C:
+            def __del__(self): print("del", one is None)
+        one = C()
+        del sys.modules
+    """,
+    "without builtins that are needed at its end": """
+        import builtins
+        builtins.enumerate = None
+        print("end")
+    """,
+    "opening files ends it": "import os\nos.open = lambda *a, **k: os._exit(5)",
     "no module of ours": "import sys; print([m for m in sys.modules if 'hookrunner' in m])",
     "importing us": "import hookrunner",
     "find_spec of itself": "import importlib.util\ntry:\n    importlib.util.find_spec('__main__')\nexcept ValueError as e:\n    print(e)",
@@ -1311,6 +1342,12 @@ BATTERY: dict[str, str | Case] = {
     "code": Case("import code; code.interact(banner='hi', local={'x': 5})", stdin=b"x + 1\n"),
     "help": "help(len)",
     "copyright and the like": "print(type(exit), type(copyright), type(license))",
+    "an audit hook that tells of files": """
+        import sys
+        def tell(event, args, write=sys.stdout.write):
+            if event == "open": write(f"{args}\\n")
+        sys.addaudithook(tell)
+    """,
     "audit hooks": "import sys\nsys.addaudithook(lambda e, a: e == 'mine' and print(e, a))\nsys.audit('mine', 1)",
     "tracing": """
         import sys
@@ -2306,15 +2343,18 @@ TOUCHES = """
 """
 
 
+Touching = Callable[..., Iterator[int]]
+
+
 @pytest.fixture
-def touching(place: Place, library: Library) -> Callable[[int], Iterator[int]]:
+def touching(place: Place, library: Library) -> Touching:
     """Runs of a script that writes to so many MB of what was loaded; faults of each."""
     if not child.can_copy_ahead():
         pytest.skip("this system cannot copy pages ahead")
 
-    def runs(size: int) -> Iterator[int]:
+    def runs(size: int, last: str = "") -> Iterator[int]:
         env = library("big", f"DATA = bytearray({size} << 20)")
-        place.write("one.py", SIGN + dedented(TOUCHES))
+        place.write("one.py", SIGN + dedented(TOUCHES) + last)
         place.stand_ready("one.py", env=env)
         place.said.warm("one.py")
         for _ in range(60):
@@ -2325,19 +2365,24 @@ def touching(place: Place, library: Library) -> Callable[[int], Iterator[int]]:
     return runs
 
 
-def test_a_child_that_waits_copies_what_runs_of_the_script_have_copied(
-    touching: Callable[[int], Iterator[int]],
-) -> None:
-    runs = touching(2)
-    assert next(runs) >= 512
+def test_what_a_script_has_forked_does_not_tell_for_it(place: Place, touching: Touching) -> None:
+    runs = touching(1, "import os\nif pid := os.fork(): os.waitpid(pid, 0)\n")
+    assert next(runs) >= 256
 
     assert any(faults < 100 for faults in runs)
 
 
-def test_a_script_that_has_changed_is_learned_anew(
-    place: Place, touching: Callable[[int], Iterator[int]]
+def test_a_child_that_waits_copies_what_runs_of_the_script_have_copied(
+    touching: Touching,
 ) -> None:
-    runs = touching(2)
+    runs = touching(1)
+    assert next(runs) >= 256
+
+    assert any(faults < 100 for faults in runs)
+
+
+def test_a_script_that_has_changed_is_learned_anew(place: Place, touching: Touching) -> None:
+    runs = touching(1)
     next(runs)
     text = place.scripts / "one.py"
     text.write_text(f"{SIGN}print(1, 0)\n")
@@ -2345,12 +2390,12 @@ def test_a_script_that_has_changed_is_learned_anew(
 
     text.write_text(SIGN + dedented(TOUCHES))
 
-    assert next(runs) >= 512
+    assert next(runs) >= 256
     assert any(faults < 100 for faults in runs)
 
 
 def test_no_child_copies_more_ahead_than_it_may(
-    touching: Callable[[int], Iterator[int]],
+    touching: Touching,
 ) -> None:
     pages = 6 * 256
 
@@ -2360,10 +2405,67 @@ def test_no_child_copies_more_ahead_than_it_may(
 
 
 def test_what_a_script_writes_where_its_pages_are_told_harms_nobody() -> None:
-    for told in (b"\xff" * 160, bytes(range(160)), bytes(160), os.urandom(160)):
+    last = 2**64 - child.PAGE
+    beyond = array.array("Q", (last, 2 * child.PAGE, last + 96, child.PAGE)).tobytes()
+    for told in (b"\xff" * 160, bytes(range(160)), bytes(160), os.urandom(160), beyond):
         pages = forkserver._together([told], 100)
         assert sum(pages[1::2]) <= 100 * child.PAGE
         child.copy_ahead(pages)
+
+
+def test_memory_that_is_only_reserved_takes_none_to_be_looked_through() -> None:
+    size = 8 << 30
+    mine = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000)
+    begin = ctypes.addressof(here := ctypes.c_char.from_buffer(mine))
+    touched = [*range(0, 64 << 20, 16 << 20), size - 2 * child.PAGE, size - child.PAGE]
+    for place in touched:
+        mine[place] = 1
+    tracemalloc.start()
+    try:
+        found = child.copied([(begin, begin + size)])
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        del here
+        mine.close()
+
+    lone = [number for place in touched[:-2] for number in (begin + place, child.PAGE)]
+    assert list(found) == [*lone, begin + touched[-2], 2 * child.PAGE]
+    assert most < MB
+
+
+def test_a_server_with_many_files_open_has_children_all_the_same(
+    place: Place, library: Library
+) -> None:
+    text = """
+        import os, resource
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1500, resource.getrlimit(7)[1]))
+        KEPT = [os.open("/dev/null", os.O_RDONLY) for _ in range(1100)]
+    """
+
+    assert (
+        one_warm(place, "import many; print(len(many.KEPT))", env=library("many", text)).stdout
+        == b"1100\n"
+    )
+
+
+def test_a_server_that_may_open_few_files_has_fewer_children(
+    place: Place, library: Library
+) -> None:
+    text = "import resource; resource.setrlimit(7, (16, resource.getrlimit(7)[1]))"
+
+    assert one_warm(place, "import few; print(1)", env=library("few", text)).stdout == b"1\n"
+
+
+def test_a_variable_that_forking_takes_away_is_not_missed(place: Place, library: Library) -> None:
+    text = "import os; os.register_at_fork(after_in_child=lambda: os.environ.pop('MORE', None))"
+    env = {**library("forking", text), "MORE": "1"}
+    place.write("one.py", SIGN + "import forking; print(1)\n")
+    place.stand_ready("one.py", env=env)
+    place.said.warm("one.py")
+    del env["MORE"]
+
+    assert place.run("one.py", env=env).stdout == b"1\n"
 
 
 def children_of(pid: int) -> list[int]:

@@ -36,6 +36,10 @@ OURS = 1 << 63 | 1 << 56
 """Bits of a page in pagemap: it is there, and nobody else has it."""
 
 PAGE = os.sysconf("SC_PAGESIZE")
+PORTION = 4096
+"""Pages that are looked at together: of what a library has but reserved there may be millions."""
+
+_open, _pread, _close = os.open, os.pread, os.close  # a script may have put others in their place
 
 REQUEST = "request.json"
 """The file of an attempt's folder that tells of the request."""
@@ -213,22 +217,27 @@ def copied(memory: Iterable[tuple[int, int]]) -> array.array[int]:
     What a forked process has written to has been copied for it (proc(5), pagemap). Raises OSError.
     """
     found = array.array("Q")
-    pages = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+    pages = _open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
     try:
         for begin, end in memory:
-            told = array.array("Q", os.pread(pages, (end - begin) // PAGE * 8, begin // PAGE * 8))
-            last = -2
-            for number, page in enumerate(told):
-                if page & OURS != OURS:
-                    continue
-                if number == last + 1:
-                    found[-1] += PAGE
-                else:
-                    found.extend((begin + number * PAGE, PAGE))
-                last = number
+            for start in range(begin, end, PORTION * PAGE):
+                number = min(PORTION, (end - start) // PAGE)
+                told = _pread(pages, number * 8, start // PAGE * 8)
+                if told.strip(b"\0"):
+                    _add_ours(found, start, array.array("Q", told))
     finally:
-        os.close(pages)
+        _close(pages)
     return found
+
+
+def _add_ours(found: array.array[int], address: int, told: Iterable[int]) -> None:
+    for page in told:
+        if page & OURS == OURS:
+            if found and found[-2] + found[-1] == address:
+                found[-1] += PAGE
+            else:
+                found.extend((address, PAGE))
+        address += PAGE
 
 
 def can_copy_ahead() -> bool:

@@ -54,7 +54,7 @@ HEAVY_PAGES = 4096
 """What imports may take and leave in memory (pages) before they are for a server of their own:
 every child that is forked pays for each page."""
 
-MOST_COPIED = 8192
+MOST_COPIED = 5120
 """Pages that all children of a server that stand ready may have copied ahead: each takes memory."""
 
 SLOT, HEAD, PAIR = 64 * 1024, 8, 16
@@ -174,8 +174,7 @@ class ForkServer:
         What we write to afterwards is copied once for all of them.
         """
         self.copied.gather()
-        pairs = [_socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET) for _ in range(number)]
-        pids = []
+        pairs, pids = _pairs(number), []
         for _, theirs in pairs:
             try:
                 pid = os.fork()
@@ -256,7 +255,8 @@ class ForkServer:
             os.setsid()
             child.show_memory()
             _renew_chance()
-            if not select.select((waiting,), (), (), 0)[0]:
+            self.copied.pid = os.getpid()
+            if not _has_come(waiting):
                 self.copied.ahead()
             sys.modules["__main__"] = Module(
                 "__main__"
@@ -329,6 +329,9 @@ class _Inherited:
         now = self.environ
         self.unchanged = tuple(name for name, value in now.items() if before.get(name) == value)
         self.overruled = frozenset(n for n, value in before.items() if now.get(n) != value)
+        self.loaded: dict[str, Any] = sys.modules
+        """What Python itself goes by, whatever a script puts in its place."""
+
         self.modules = frozenset(sys.modules)
         self.newest = next(reversed(sys.modules))
 
@@ -339,7 +342,7 @@ class _Inherited:
         """
         for name in self.unchanged:
             if name not in env:
-                del os.environ[name]
+                os.environ.pop(name, None)
         for name, value in env.items():
             if self.environ.get(name) != value and name not in self.overruled:
                 os.environ[name] = value
@@ -350,12 +353,12 @@ class _Inherited:
         They came after all others, which are not looked at unless the script took some out.
         """
         own: list[str] = []
-        for seen, name in enumerate(reversed(sys.modules)):
-            if name == self.newest and len(sys.modules) - seen == len(self.modules):
+        for seen, name in enumerate(reversed(self.loaded)):
+            if name == self.newest and len(self.loaded) - seen == len(self.modules):
                 break
             if name not in self.modules:
                 own.append(name)
-        if "__main__" in sys.modules:
+        if "__main__" in self.loaded:
             own.append("__main__")
         return own[::-1]
 
@@ -374,6 +377,9 @@ class _Copied:
         self.slots: dict[str, memoryview] = {}
         self.memory: list[tuple[int, int]] = []
         self.known: dict[str, bytes] = {}
+        self.pid = 0
+        """Of the child that becomes the script."""
+
         self.pages = array.array("Q")
         if most and child.can_copy_ahead():
             try:
@@ -395,8 +401,8 @@ class _Copied:
     def tell(self, path: str) -> None:
         """In a child whose script has ended: say what has been copied, unless that is known."""
         slot = self.slots.get(path)
-        if slot is None or slot[0] != UNKNOWN:
-            return
+        if slot is None or slot[0] != UNKNOWN or os.getpid() != self.pid:
+            return  # what a script has forked has copied little of what its run has
         slot[0] = TOLD_SOON
         told = child.copied(self.memory).tobytes()[: (SLOT - HEAD) // PAIR * PAIR]
         slot[HEAD : HEAD + len(told)] = told
@@ -428,6 +434,7 @@ def _together(told: Iterable[bytes], most: int) -> array.array[int]:
         pairs = array.array("Q", each)
         for place in range(0, len(pairs), 2):
             begin, length = pairs[place : place + 2]
+            begin -= begin % child.PAGE  # a script may have written anything there
             room = (most - len(wanted)) * child.PAGE
             wanted.update(range(begin, begin + min(length, room), child.PAGE))
     pages = array.array("Q")
@@ -437,6 +444,24 @@ def _together(told: Iterable[bytes], most: int) -> array.array[int]:
         else:
             pages.extend((address, child.PAGE))
     return pages
+
+
+def _pairs(number: int) -> list[tuple[_socket.socket, _socket.socket]]:
+    """So many pairs of sockets, or as many as there are descriptors for."""
+    made: list[tuple[_socket.socket, _socket.socket]] = []
+    try:
+        while len(made) < number:
+            made.append(_socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET))
+    except OSError:
+        pass
+    return made
+
+
+def _has_come(waiting: _socket.socket) -> bool:
+    """Whether there is something to be received."""
+    poll = select.poll()  # select() takes no descriptor beyond 1023
+    poll.register(waiting, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def load(imports: Imports) -> None:
@@ -621,7 +646,11 @@ def _become(
     if error:
         status = _told(_ours_left_out(error), unraisable)
         error = None
-    _finalize(status, path, inherited, unraisable, ends)
+    try:
+        _finalize(status, path, inherited, unraisable, ends)
+    except BaseException:  # the script has taken something from us that we need
+        ctypes.pythonapi.Py_Exit(status if status >= 0 else 128 - status)
+    os._exit(1)  # never reached
 
 
 def _ours_left_out(error: BaseException) -> BaseException:
@@ -708,7 +737,7 @@ def _finalize(
     To take those apart would touch, and so copy, all the memory that is shared. The order
     is that of Py_FinalizeEx.
     """
-    if threading := sys.modules.get("threading"):
+    if threading := inherited.loaded.get("threading"):
         _ignoring(unraisable, threading, threading._shutdown, AT_THREADS)
     _at_exit(unraisable)
     failed = not _flush(unraisable)
@@ -725,6 +754,7 @@ def _finalize(
         _signal.signal(-status, _signal.SIG_DFL)
         os.kill(os.getpid(), -status)
         os._exit(128 - status)  # it is blocked
+    os.closerange(0, child.most_descriptors())  # nobody hears what is called from here on
     try:
         inherited.copied.tell(path)
     except BaseException:
@@ -739,7 +769,6 @@ def _end(status: int, ends: bytes) -> NoReturn:
     Nothing of the script is left by now: its files are closed, and the locks on them gone.
     Where the supervisor cannot be told it learns it from the system.
     """
-    os.closerange(0, child.most_descriptors())
     try:
         telling = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM)
         telling.sendto(b"%d" % status, _socket.MSG_DONTWAIT, ends)
@@ -783,8 +812,7 @@ def _forget(inherited: _Inherited) -> None:
         if hasattr(sys, name):
             setattr(sys, name, None)
     sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
-    modules: dict[str, Any] = sys.modules
-    left = []
+    modules, left = inherited.loaded, []
     for name in inherited.own_modules():
         if isinstance(modules[name], Module):
             left.append(_weakref.ref(modules[name]))
