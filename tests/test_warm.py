@@ -12,6 +12,7 @@ the two it has seen. Nothing here sleeps, and nothing is measured.
 from __future__ import annotations
 
 import array
+import copy
 import ctypes
 import fcntl
 import gzip
@@ -2392,6 +2393,24 @@ def test_a_script_that_has_changed_is_learned_anew(place: Place, touching: Touch
 
     assert next(runs) >= 256
     assert any(faults < 100 for faults in runs)
+
+
+def test_a_run_of_a_script_as_it_was_does_not_tell_for_what_it_is_now() -> None:
+    if not child.can_copy_ahead():
+        pytest.skip("this system cannot copy pages ahead")
+    server = forkserver._Copied(["one.py"], 100)
+    server.begin()
+    server.pid = os.getpid()
+    older = copy.copy(server)  # as a fork has it
+    server.forget("one.py")
+
+    older.tell("one.py")
+    server.gather()
+    assert not server.known
+
+    copy.copy(server).tell("one.py")
+    server.gather()
+    assert list(server.known) == ["one.py"]
 
 
 def test_no_child_copies_more_ahead_than_it_may(

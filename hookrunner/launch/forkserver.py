@@ -57,11 +57,12 @@ every child that is forked pays for each page."""
 MOST_COPIED = 5120
 """Pages that all children of a server that stand ready may have copied ahead: each takes memory."""
 
-SLOT, HEAD, PAIR = 64 * 1024, 8, 16
+SLOT, HEAD, PAIR = 32 * 1024, 8, 16
 """Bytes in which a run tells what it has copied, of the state before it, of a pair within."""
 
-UNKNOWN, TOLD_SOON, TOLD = 0, 1, 2
-"""What a run has told of a script's pages."""
+TOLD_SOON, TOLD, EDITION = 1, 2, 3
+"""What a run has told of a script's pages, added to a multiple of EDITION that moves on when
+the script changes: a run of what it was before has nothing to tell."""
 
 LONGEST_IMPORT = 60.0
 """Seconds after which a module that does not come to an end is left alone."""
@@ -377,6 +378,7 @@ class _Copied:
         self.slots: dict[str, memoryview] = {}
         self.memory: list[tuple[int, int]] = []
         self.known: dict[str, bytes] = {}
+        self.untold = dict.fromkeys(paths, 0)
         self.pid = 0
         """Of the child that becomes the script."""
 
@@ -400,24 +402,30 @@ class _Copied:
 
     def tell(self, path: str) -> None:
         """In a child whose script has ended: say what has been copied, unless that is known."""
-        slot = self.slots.get(path)
-        if slot is None or slot[0] != UNKNOWN or os.getpid() != self.pid:
+        slot, untold = self.slots.get(path), self.untold.get(path, 0)
+        if slot is None or slot[0] != untold or os.getpid() != self.pid:
             return  # what a script has forked has copied little of what its run has
-        slot[0] = TOLD_SOON
+        slot[0] = untold + TOLD_SOON
         told = child.copied(self.memory).tobytes()[: (SLOT - HEAD) // PAIR * PAIR]
         slot[HEAD : HEAD + len(told)] = told
         slot[4:8] = len(told).to_bytes(4, sys.byteorder)
-        slot[0] = TOLD
+        slot[0] = untold + TOLD
 
     def forget(self, path: str) -> None:
         """The script has changed."""
         if path in self.slots:
             self.known.pop(path, None)
-            self.slots[path][0] = UNKNOWN
+            untold = (self.untold[path] + EDITION) % (85 * EDITION)
+            self.untold = {**self.untold, path: untold}
+            self.slots[path][0] = untold
 
     def gather(self) -> None:
         """Take what has been told, as much of it as may be copied."""
-        new = [p for p, slot in self.slots.items() if slot[0] == TOLD and p not in self.known]
+        new = [
+            path
+            for path, slot in self.slots.items()
+            if slot[0] == self.untold[path] + TOLD and path not in self.known
+        ]
         if not new:
             return
         for path in new:
