@@ -1694,6 +1694,32 @@ def test_no_two_warm_runs_draw_the_same(place: Place, what: str) -> None:
     assert len(set(drawn)) == 6
 
 
+# --- what others have set
+
+
+def test_what_whoever_started_us_ignores_is_not_ignored_by_a_warm_script(tmp_path: Path) -> None:
+    """As by a shell that starts us with `&`."""
+    ignored = (signal.SIGQUIT, signal.SIGINT, signal.SIGUSR1)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in ignored}
+    said = Said()
+    place = Place(tmp_path, Launching(say=said), said)
+    place.scripts.mkdir()
+    try:
+        outcome = one_warm(
+            place,
+            """
+            import signal
+            print([getattr(signal.getsignal(number), "name", "default_int_handler") for number in (3, 2, 10)])
+        """,
+        )
+    finally:
+        place.launcher.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    assert outcome.stdout == b"['SIG_DFL', 'default_int_handler', 'SIG_DFL']\n"
+
+
 # --- what changes between two runs
 
 

@@ -41,6 +41,9 @@ MOST_SPEC = 100_000
 
 FOREVER = float("inf")
 
+STANDARD = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+"""Signals that a Python is to find as a program usually does."""
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 # The long line is room for the command of a script: ps(1) shows it there (child.rename).
 PROGRAM = (
@@ -224,6 +227,8 @@ class Nursery:
                         (os.POSIX_SPAWN_DUP2, printing, 2),
                     ],
                     setsid=True,
+                    setsigmask=(),
+                    setsigdef=STANDARD,  # whoever has started us may ignore some
                 )  # fmt: skip
             except OSError as error:
                 self._say(
