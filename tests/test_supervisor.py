@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hookrunner.launch import kin
 from hookrunner.model import State, Why
 from hookrunner.seams import Start
 from tests.launching import Launching
@@ -102,6 +103,7 @@ def test_when_both_are_killed_the_next_start_ends_what_is_left_before_it_claims(
         supervisor = server.supervisor()
         assert supervisor
         os.kill(server.process.pid, signal.SIGSTOP)  # or it would notice
+        wait_until(lambda: kin.stat_fields(server.process.pid)[0] == "T", "its standing still")
         os.kill(supervisor, signal.SIGKILL)
         server.kill()
         wait_until(lambda: not alive(supervisor), "the end of the supervisor")
