@@ -848,17 +848,13 @@ def _clear(space: dict[str, Any]) -> None:
 
 def _close_files() -> None:
     """Write what is in files that a module holds which we do not take apart."""
-    left = _open_files()
+    left = [thing for thing in gc.get_objects() if isinstance(thing, _io._IOBase)]
     left.sort(key=lambda file: not isinstance(file, _io._TextIOBase))  # they write to others
     for file in left:
         try:
             file.close()
         except BaseException:
             pass  # nobody hears of it in a cold Python either
-
-
-def _open_files() -> list[Any]:
-    return [thing for thing in gc.get_objects() if isinstance(thing, _io._IOBase)]
 
 
 def _ignoring(unraisable: type, what: object, step: Callable[[], object], where: str) -> bool:
